@@ -1,0 +1,130 @@
+//! `quickchat-etl tables`.
+
+use clap::Subcommand;
+use quickchat_engine::Engine;
+use quickchat_jobs::Catalog;
+use serde::Serialize;
+
+use super::jobs::{ColumnView, add_columns, columns};
+use super::{CommandError, cluster};
+use crate::config::Config;
+use crate::output::{self, bytes, count};
+use crate::tables::LakeView;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TablesCommand {
+    /// All tables with their versions and sizes
+    List,
+    /// One table: columns with meanings, version, files
+    Show {
+        /// Name of the table, for example gold.daily_metrics
+        table: String,
+    },
+    /// The versions of a table, newest first
+    History {
+        /// Name of the table
+        table: String,
+        /// How many versions
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Some rows of a table
+    Preview {
+        /// Name of the table
+        table: String,
+        /// How many rows
+        #[arg(long, default_value_t = 10)]
+        limit: usize,
+    },
+}
+
+#[derive(Serialize)]
+struct TableView {
+    table: String,
+    summary: &'static str,
+    version: Option<u64>,
+    files: u64,
+    bytes: u64,
+    rows: Option<u64>,
+    columns: Vec<ColumnView>,
+}
+
+pub(super) async fn tables(config: &Config, command: &TablesCommand) -> Result<u8, CommandError> {
+    let catalog = Catalog::builtin()?;
+    let engine = Engine::default();
+    let view = LakeView::new(config.lake.clone(), engine.tables().clone(), &catalog);
+    match command {
+        TablesCommand::List => list(config, &view).await?,
+        TablesCommand::Show { table } => show(config, &view, table).await?,
+        TablesCommand::History { table, limit } => history(config, &view, table, *limit).await?,
+        TablesCommand::Preview { table, limit } => preview(config, &view, table, *limit).await?,
+    }
+    Ok(0)
+}
+
+async fn list(config: &Config, view: &LakeView) -> Result<(), CommandError> {
+    let tables = view.list().await?;
+    output::print(config.output, &tables, || {
+        let mut out = output::table(&["table", "#version", "#rows", "#files", "#size", "holds"]);
+        for table in &tables {
+            let version = table.version.map_or_else(|| "never written".to_owned(), |version| version.to_string());
+            let rows = table.rows.map(count).unwrap_or_default();
+            out.add_row([&table.table, &version, &rows, &count(table.files), &bytes(table.bytes), table.summary]);
+        }
+        out
+    })?;
+    Ok(())
+}
+
+async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), CommandError> {
+    let contract = view.contract(name)?;
+    let pinned = view.newest(&contract.table).await?;
+    let shown = TableView {
+        table: name.to_owned(),
+        summary: contract.summary,
+        version: pinned.as_ref().map(|pinned| pinned.version),
+        files: pinned.as_ref().map_or(0, |pinned| pinned.files.len() as u64),
+        bytes: pinned.as_ref().map_or(0, |pinned| pinned.bytes()),
+        rows: pinned.as_ref().and_then(|pinned| pinned.rows()),
+        columns: columns(contract),
+    };
+    output::print(config.output, &shown, || {
+        let mut out = output::table(&["column", "type", "meaning"]);
+        let state = match shown.version {
+            None => "never written".to_owned(),
+            Some(version) => format!("version {version}, {} files, {}", count(shown.files), bytes(shown.bytes)),
+        };
+        out.add_row([name, &state, contract.summary]);
+        add_columns(&mut out, contract);
+        out
+    })?;
+    Ok(())
+}
+
+async fn history(config: &Config, view: &LakeView, name: &str, limit: usize) -> Result<(), CommandError> {
+    let versions = view.history(name, limit).await?;
+    output::print(config.output, &versions, || {
+        let mut out = output::table(&["#version", "committed at", "operation", "run", "note"]);
+        for version in &versions {
+            out.add_row([
+                version.version.to_string(),
+                version.committed_at.map(|instant| instant.to_rfc3339()).unwrap_or_default(),
+                version.operation.clone(),
+                version.run_id.clone().unwrap_or_default(),
+                version.note.to_string(),
+            ]);
+        }
+        out
+    })?;
+    Ok(())
+}
+
+async fn preview(config: &Config, view: &LakeView, name: &str, limit: usize) -> Result<(), CommandError> {
+    // The name is one of the catalog's, hence no way to smuggle SQL in.
+    let contract = view.contract(name)?;
+    let cluster = cluster(config).await?;
+    let batches = view.sql(&cluster, &format!("SELECT * FROM {} LIMIT {limit}", contract.table)).await;
+    cluster.stop().await;
+    output::print_rows(config.output, &batches?)?;
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Running the jobs of the catalog on a cluster: the library behind the command `quickchat-etl`.
+//!
+//! * [`cluster`]: a Ballista cluster, inside this process or remote, and plans submitted to it.
+//! * [`run`]: the jobs of the catalog, from pinned inputs to committed tables.
+//! * [`tables`]: the lake as it stands, for queries and for looking at it.
+//! * [`config`]: flags over environment over file over defaults, validated once.
+//! * [`commands`]: the command line.
+
+pub mod cluster;
+pub mod commands;
+pub mod config;
+mod error;
+mod output;
+mod progress;
+pub mod run;
+mod sources;
+pub mod tables;
+
+pub use error::{ErrorClass, RunError, with_causes};
+pub use sources::Sources;

@@ -1,0 +1,102 @@
+//! What commands print: tables for people, JSON for programs; always to standard output.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::json::ArrayWriter;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use serde::Serialize;
+
+use crate::config::OutputForm;
+use crate::run::report::{JobState, RunReport};
+
+/// Prints a serialisable value as JSON, or else its table.
+pub(crate) fn print<T: Serialize>(form: OutputForm, value: &T, table: impl FnOnce() -> Table) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match form {
+        OutputForm::Json => {
+            serde_json::to_writer_pretty(&mut out, value)?;
+            writeln!(out)
+        }
+        OutputForm::Table => writeln!(out, "{}", table()),
+    }
+}
+
+/// Prints rows of a query.
+pub(crate) fn print_rows(form: OutputForm, batches: &[RecordBatch]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match form {
+        OutputForm::Json => {
+            let mut writer = ArrayWriter::new(&mut out);
+            writer.write_batches(&batches.iter().collect::<Vec<_>>()).map_err(io::Error::other)?;
+            writer.finish().map_err(io::Error::other)?;
+            writeln!(out)
+        }
+        OutputForm::Table => writeln!(out, "{}", pretty_format_batches(batches).map_err(io::Error::other)?),
+    }
+}
+
+/// An empty table with the given column titles; those that start with `#` hold numbers.
+pub(crate) fn table(titles: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(titles.iter().map(|title| title.trim_start_matches('#')));
+    for (index, title) in titles.iter().enumerate() {
+        if let Some(column) = table.column_mut(index).filter(|_| title.starts_with('#')) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The closing table of a run.
+pub(crate) fn run_table(report: &RunReport) -> Table {
+    let mut table = table(&[
+        "job", "#read", "#written", "#unchanged", "#quarantined", "#files", "#bytes", "#seconds", "#version",
+    ]);
+    for job in &report.jobs {
+        let numbers = [job.read, job.written, job.unchanged, job.quarantined, job.files].map(count);
+        let version = match &job.state {
+            JobState::Changed => job.version.map(|version| version.to_string()).unwrap_or_default(),
+            JobState::Unchanged => "nothing changed".to_owned(),
+            JobState::Failed { .. } => "failed".to_owned(),
+            JobState::Skipped { because } => format!("skipped: {because} failed"),
+        };
+        let mut row = vec![job.job.clone()];
+        row.extend(numbers);
+        row.extend([bytes(job.bytes), format!("{:.2}", job.seconds), version]);
+        table.add_row(row);
+    }
+    table
+}
+
+/// A count with separators: `1 234 567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A size in the largest unit that gives at least 1.
+pub(crate) fn bytes(number: u64) -> String {
+    indicatif::BinaryBytes(number).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+}

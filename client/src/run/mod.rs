@@ -1,0 +1,175 @@
+//! Running jobs: in the order of the graph, independent ones side by side, each from pinned inputs to one commit.
+//!
+//! Jobs are inert descriptions of the catalog; this module is the one driver that pins their inputs, plans their
+//! query, has it run and written, and commits. So a job cannot do any of it differently, and progress, counts, errors
+//! and commit metadata are the same for all. The rejected alternative, a program per job, is what the replaced system
+//! had.
+//!
+//! * [`graph`] decides what may run now,
+//! * [`derive`] runs a job whose rows are computed from tables,
+//! * [`ingest`] runs a job whose rows come from a source,
+//! * [`inputs`] pins tables and makes them visible to a query,
+//! * [`observer`] hears of everything that happens,
+//! * [`report`] says in the end what was done.
+
+mod derive;
+mod graph;
+mod ingest;
+mod inputs;
+pub(crate) use inputs::register;
+pub mod observer;
+pub mod report;
+mod steps;
+mod target;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use quickchat_jobs::{Catalog, Job, RunParameters, WriteMode};
+use quickchat_lake::LakeRoot;
+use quickchat_lake::operation::{Lake, Written, remove_folder};
+use quickchat_lake::commit::TransactionId;
+use serde_json::{Map, Value, json};
+
+use crate::cluster::Cluster;
+use crate::error::RunError;
+use crate::sources::Sources;
+
+use observer::Observer;
+use report::{JobReport, RunReport};
+
+/// Folder of the lake for temporary files; one folder a run inside.
+const LANDING_FOLDER: &str = "_landing";
+
+/// Key in `commitInfo` of what this program notes about a version.
+pub const COMMIT_KEY: &str = "quickchat";
+
+/// What a run is to do.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// End of what the run looks at, exclusive, and what its queries take for "now". Microseconds since 1970 UTC.
+    pub as_of_micros: i64,
+    /// How many jobs run at a time.
+    pub parallel: usize,
+}
+
+/// Everything that the jobs of a run share.
+pub struct Run {
+    lake: Lake,
+    root: LakeRoot,
+    sources: Sources,
+    cluster: Cluster,
+    observer: Arc<dyn Observer>,
+    parameters: RunParameters,
+    started_micros: i64,
+    parallel: usize,
+}
+
+impl Run {
+    /// Prepares a run; nothing is read or written yet.
+    pub fn new(
+        cluster: Cluster,
+        root: LakeRoot,
+        sources: Sources,
+        options: &RunOptions,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, RunError> {
+        let session = cluster.session()?.state();
+        let tables = cluster.engine().tables().clone();
+        let runner = Arc::new(steps::ClusterRunner::new(cluster.clone(), None, Arc::clone(&observer)));
+        Ok(Self {
+            lake: Lake::new(tables, session, runner),
+            root,
+            sources,
+            cluster,
+            observer,
+            parameters: RunParameters {
+                as_of_micros: options.as_of_micros,
+                run_id: uuid::Uuid::now_v7().to_string(),
+            },
+            started_micros: chrono::Utc::now().timestamp_micros(),
+            parallel: options.parallel.max(1),
+        })
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> &str {
+        &self.parameters.run_id
+    }
+
+    /// Runs jobs to their end. A job that fails keeps those that read from it from running; the others go on.
+    pub async fn execute(&self, catalog: &Catalog, jobs: &[&Job]) -> RunReport {
+        let started = Instant::now();
+        let reports = graph::run_all(self, catalog, jobs).await;
+        self.clean_up().await;
+        RunReport::new(self.id(), self.parameters.as_of_micros, started.elapsed(), reports)
+    }
+
+    /// Removes the run's temporary files; also to be called when a run is given up.
+    pub async fn clean_up(&self) {
+        remove_folder(self.lake.tables(), &self.root.folder(LANDING_FOLDER).folder(self.id())).await;
+    }
+
+    /// Runs one job, whose inputs are up to date.
+    async fn job(&self, job: &Job) -> JobReport {
+        let name = job.name().to_string();
+        let started = Instant::now();
+        self.observer.job_started(&name);
+        let outcome = match job.source() {
+            Some(_) => ingest::ingest(self, job).await,
+            None => derive::derive(self, job).await,
+        };
+        let report = JobReport::new(&name, started.elapsed(), outcome);
+        self.observer.job_ended(&report);
+        report
+    }
+
+    /// The lake, with progress reported as that of `job`.
+    fn lake_for(&self, job: &Job) -> Lake {
+        let name = Some(job.name().to_string());
+        let runner = steps::ClusterRunner::new(self.cluster.clone(), name, Arc::clone(&self.observer));
+        self.lake.with_runner(Arc::new(runner))
+    }
+
+    fn transaction(&self, table: &str) -> TransactionId {
+        TransactionId {
+            application: format!("quickchat-etl/{table}"),
+            sequence: self.started_micros,
+            run: self.parameters.run_id.clone(),
+        }
+    }
+
+    /// What a commit says of itself: which run, which inputs, how many rows.
+    fn commit_info(&self, facts: &Map<String, Value>, written: &Written) -> Map<String, Value> {
+        let mut note = facts.clone();
+        note.insert("asOfMicros".to_owned(), json!(self.parameters.as_of_micros));
+        note.insert("program".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        note.insert("written".to_owned(), json!(written.written));
+        note.insert("unchanged".to_owned(), json!(written.unchanged));
+        Map::from_iter([(COMMIT_KEY.to_owned(), Value::Object(note))])
+    }
+}
+
+/// A job's result, before it is timed.
+#[derive(Debug, Default)]
+struct Counts {
+    read: u64,
+    quarantined: u64,
+    written: Written,
+}
+
+/// Builds the note of a commit out of facts that are known before the write.
+macro_rules! note {
+    ($run:expr, $table:expr, $facts:expr) => {{
+        CommitNote { transaction: $run.transaction($table), info: &|written: &Written| $run.commit_info($facts, written) }
+    }};
+}
+use note;
+
+/// The column that decides which of two rows of a key is newer.
+fn newest(job: &Job) -> Option<&'static str> {
+    match job.write_mode() {
+        WriteMode::Upsert { newest } => Some(newest),
+        WriteMode::ReplaceTable | WriteMode::ReplacePartitions => None,
+    }
+}

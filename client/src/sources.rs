@@ -1,0 +1,46 @@
+//! Which source stands behind which name in a bronze job's query.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use quickchat_jobs::Job;
+use quickchat_sources::{Collection, ExportFolder};
+
+use crate::error::RunError;
+
+/// The configured sources of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    exports: Option<Arc<ExportFolder>>,
+}
+
+impl Sources {
+    /// No source: jobs that read one fail, all others run.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The files of an export folder.
+    pub fn exports(folder: ExportFolder) -> Self {
+        Self { exports: Some(Arc::new(folder)) }
+    }
+
+    /// The collection that `job` reads.
+    pub(crate) fn table(&self, job: &Job) -> Result<Arc<dyn TableProvider>, RunError> {
+        let missing = || RunError::NoSource {
+            job: job.name().to_string(),
+            source_name: job.source().map(ToString::to_string).unwrap_or_default(),
+        };
+        let folder = self.exports.as_ref().ok_or_else(missing)?;
+        let name = job.source().ok_or_else(missing)?;
+        let collection = Collection::from_name(name.table()).ok_or_else(missing)?;
+        if folder.files(collection).is_empty() {
+            tracing::warn!(
+                collection = collection.name(),
+                exports = folder.location(),
+                "the export folder has no file of this collection; its table stays as it is, or is made empty"
+            );
+        }
+        Ok(Arc::new(folder.table(collection)))
+    }
+}

@@ -1,0 +1,188 @@
+//! The lake as it stands: which tables there are, what is in them, and SQL over them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use quickchat_jobs::{Catalog, Contract, TableName, quarantine_contract};
+use quickchat_lake::scan::DeltaScan;
+use quickchat_lake::snapshot::{PinnedTable, Tables};
+use quickchat_lake::{LakeError, LakeRoot};
+use serde::Serialize;
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::run::register;
+
+/// Answers questions about a lake.
+#[derive(Debug, Clone)]
+pub struct LakeView {
+    root: LakeRoot,
+    tables: Tables,
+    contracts: Vec<Contract>,
+}
+
+/// A question about the lake that could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// No table of this name can be in the lake.
+    #[error("there is no table {name:?}{}; `quickchat-etl tables list` shows all", suggestion(nearest))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The most similar names.
+        nearest: Vec<String>,
+    },
+    /// The query is not one that may be asked.
+    #[error("the query cannot be run: {0}; one SELECT over tables named layer.table is possible")]
+    Query(DataFusionError),
+}
+
+fn suggestion(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!(", did you mean {}?", nearest.join(" or ")) }
+}
+
+/// A table in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableSummary {
+    /// `layer.table`.
+    pub table: String,
+    /// Newest version; null if the table was never written.
+    pub version: Option<u64>,
+    /// Data files of that version.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// Rows, as far as the log knows.
+    pub rows: Option<u64>,
+    /// What the table holds.
+    pub summary: &'static str,
+}
+
+/// A version of a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableVersion {
+    /// The version.
+    pub version: u64,
+    /// When it was committed.
+    pub committed_at: Option<DateTime<Utc>>,
+    /// What was done.
+    pub operation: String,
+    /// The run that did it.
+    pub run_id: Option<String>,
+    /// What the run noted about it.
+    pub note: serde_json::Value,
+}
+
+impl LakeView {
+    /// A view of the lake at `root`.
+    pub fn new(root: LakeRoot, tables: Tables, catalog: &Catalog) -> Self {
+        let jobs = catalog.jobs().iter().map(|job| job.contract().clone());
+        let quarantines = catalog
+            .jobs()
+            .iter()
+            .filter(|job| job.source().is_some())
+            .filter_map(|job| quarantine_contract(job.name().table()));
+        Self { root, tables, contracts: jobs.chain(quarantines).collect() }
+    }
+
+    /// The contracts of all tables, written or not.
+    pub fn contracts(&self) -> &[Contract] {
+        &self.contracts
+    }
+
+    /// The contract of one table.
+    pub fn contract(&self, name: &str) -> Result<&Contract, ViewError> {
+        self.contracts.iter().find(|contract| contract.table.to_string() == name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// The newest version of a table, if it was ever written.
+    pub async fn newest(&self, name: &TableName) -> Result<Option<Arc<PinnedTable>>, ViewError> {
+        Ok(self.tables.latest(&self.root.table(name.schema(), name.table())).await?)
+    }
+
+    /// All tables with their sizes.
+    pub async fn list(&self) -> Result<Vec<TableSummary>, ViewError> {
+        let mut list = Vec::new();
+        for contract in &self.contracts {
+            let pinned = self.newest(&contract.table).await?;
+            list.push(TableSummary {
+                table: contract.table.to_string(),
+                version: pinned.as_ref().map(|pinned| pinned.version),
+                files: pinned.as_ref().map_or(0, |pinned| pinned.files.len() as u64),
+                bytes: pinned.as_ref().map_or(0, |pinned| pinned.bytes()),
+                rows: pinned.as_ref().and_then(|pinned| pinned.rows()),
+                summary: contract.summary,
+            });
+        }
+        Ok(list)
+    }
+
+    /// The last `limit` versions of a table, newest first.
+    pub async fn history(&self, name: &str, limit: usize) -> Result<Vec<TableVersion>, ViewError> {
+        let contract = self.contract(name)?;
+        let url = self.root.table(contract.table.schema(), contract.table.table());
+        let newest = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
+        let mut versions = Vec::new();
+        for version in (0..=newest.version).rev().take(limit) {
+            let info = self.tables.commit_info(&url, version).await?;
+            let text = |key: &str| info.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+            versions.push(TableVersion {
+                version,
+                committed_at: info
+                    .get("timestamp")
+                    .and_then(serde_json::Value::as_i64)
+                    .and_then(DateTime::from_timestamp_millis),
+                operation: text("operation").unwrap_or_default(),
+                run_id: text(quickchat_lake::commit::RUN_KEY),
+                note: info.get(crate::run::COMMIT_KEY).cloned().unwrap_or_default(),
+            });
+        }
+        Ok(versions)
+    }
+
+    /// Runs one SELECT over the newest versions of the tables that it names.
+    pub async fn sql(&self, cluster: &Cluster, query: &str) -> Result<Vec<RecordBatch>, ViewError> {
+        let plan = self.plan(cluster, query).await?;
+        Ok(cluster.submit(&plan, "sql").await?.collect().await?)
+    }
+
+    async fn plan(&self, cluster: &Cluster, query: &str) -> Result<LogicalPlan, ViewError> {
+        let context = cluster.session()?;
+        let state = context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let statement = state.sql_to_statement(query, &dialect).map_err(ViewError::Query)?;
+        for reference in state.resolve_table_references(&statement).map_err(ViewError::Query)? {
+            let name = format!("{}.{}", reference.schema().unwrap_or_default(), reference.table());
+            let contract = self.contract(&name)?;
+            let url = self.root.table(contract.table.schema(), contract.table.table());
+            let pinned = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
+            register(&context, &contract.table, Arc::new(DeltaScan::of(&self.tables, &pinned)))
+                .map_err(ViewError::Query)?;
+        }
+        let plan = state.statement_to_plan(statement).await.map_err(ViewError::Query)?;
+        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        read_only.verify_plan(&plan).map_err(ViewError::Query)?;
+        Ok(plan)
+    }
+
+    fn unknown(&self, name: &str) -> ViewError {
+        let mut known: Vec<(f64, String)> = self
+            .contracts
+            .iter()
+            .map(|contract| contract.table.to_string())
+            .map(|table| (strsim::jaro_winkler(&table, name), table))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .collect();
+        known.sort_by(|a, b| b.0.total_cmp(&a.0));
+        ViewError::Unknown { name: name.to_owned(), nearest: known.into_iter().take(3).map(|(_, table)| table).collect() }
+    }
+}

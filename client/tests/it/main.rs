@@ -1,0 +1,3 @@
+//! Integration tests of the client, one binary.
+
+mod cluster;

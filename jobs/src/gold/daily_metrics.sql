@@ -1,0 +1,175 @@
+-- gold.daily_metrics: the chat day by day.
+-- Grain: one row per calendar date from that of the earliest user, conversation, message or call before
+-- as_of to as_of_date; dates without any activity have a row too. No data at all: no rows.
+-- Invariants: totals of users and conversations never fall; the counts of messages_by_type add up to
+-- total_messages; durations are summed exactly.
+WITH message_cells AS (
+    SELECT created_date, message_type, hour, count(*) AS messages, sum(attachment_bytes) AS media_bytes
+    FROM silver.messages
+    WHERE created_at < $as_of
+    GROUP BY created_date, message_type, hour
+),
+
+message_hours AS (
+    SELECT *, sum(messages) OVER (PARTITION BY created_date, hour) AS messages_of_hour
+    FROM message_cells
+),
+
+message_days AS (
+    SELECT
+        created_date AS metric_date,
+        sum(messages) AS total_messages,
+        sum(messages) FILTER (WHERE message_type = 'text') AS text_messages,
+        sum(messages) FILTER (WHERE message_type IN ('image', 'video', 'audio', 'file')) AS media_messages,
+        count_map(message_type, messages) AS messages_by_type,
+        sum(media_bytes) AS media_bytes,
+        -- One number that orders by messages first and then by the earlier hour.
+        max(messages_of_hour * 24 + (23 - hour)) AS peak
+    FROM message_hours
+    GROUP BY created_date
+),
+
+conversations_of_day AS (
+    SELECT created_date, conversation_id
+    FROM silver.messages
+    WHERE created_at < $as_of
+    GROUP BY created_date, conversation_id
+),
+
+active_conversation_days AS (
+    SELECT created_date AS metric_date, count(*) AS active_conversations
+    FROM conversations_of_day
+    GROUP BY created_date
+),
+
+user_days AS (
+    SELECT CAST(created_at AS DATE) AS metric_date, count(*) AS new_users
+    FROM silver.users
+    WHERE created_at < $as_of
+    GROUP BY CAST(created_at AS DATE)
+),
+
+conversation_days AS (
+    SELECT CAST(created_at AS DATE) AS metric_date, count(*) AS new_conversations
+    FROM silver.conversations
+    WHERE created_at < $as_of
+    GROUP BY CAST(created_at AS DATE)
+),
+
+call_days AS (
+    SELECT
+        created_date AS metric_date,
+        count(*) AS total_calls,
+        count(*) FILTER (WHERE type = 'audio') AS audio_calls,
+        count(*) FILTER (WHERE type = 'video') AS video_calls,
+        exact_sum(CASE WHEN is_completed THEN duration_seconds END) AS call_seconds,
+        count(CASE WHEN is_completed THEN duration_seconds END) AS timed_calls
+    FROM silver.calls
+    WHERE created_at < $as_of
+    GROUP BY created_date
+),
+
+reaction_days AS (
+    SELECT reacted_date AS metric_date, count(*) AS total_reactions
+    FROM silver.reactions
+    WHERE reacted_at < $as_of
+    GROUP BY reacted_date
+),
+
+activity_days AS (
+    SELECT
+        activity_date AS metric_date,
+        count(*) FILTER (WHERE is_active_day) AS active_users,
+        sum(sessions) AS sessions
+    FROM silver.user_activity
+    WHERE activity_date <= $as_of_date
+    GROUP BY activity_date
+),
+
+first_dates AS (
+    SELECT min(CAST(created_at AS DATE)) AS first_date FROM silver.users WHERE created_at < $as_of
+    UNION ALL
+    SELECT min(CAST(created_at AS DATE)) AS first_date FROM silver.conversations WHERE created_at < $as_of
+    UNION ALL
+    SELECT min(created_date) AS first_date FROM silver.messages WHERE created_at < $as_of
+    UNION ALL
+    SELECT min(created_date) AS first_date FROM silver.calls WHERE created_at < $as_of
+),
+
+calendar_range AS (
+    SELECT dates_between(min(first_date), $as_of_date) AS dates
+    FROM first_dates
+),
+
+calendar AS (
+    SELECT unnest(dates) AS metric_date, true AS is_in_calendar
+    FROM calendar_range
+),
+
+facts AS (
+    SELECT * FROM calendar
+    UNION ALL BY NAME
+    SELECT * FROM message_days
+    UNION ALL BY NAME
+    SELECT * FROM active_conversation_days
+    UNION ALL BY NAME
+    SELECT * FROM user_days
+    UNION ALL BY NAME
+    SELECT * FROM conversation_days
+    UNION ALL BY NAME
+    SELECT * FROM call_days
+    UNION ALL BY NAME
+    SELECT * FROM reaction_days
+    UNION ALL BY NAME
+    SELECT * FROM activity_days
+),
+
+days AS (
+    SELECT
+        metric_date,
+        coalesce(sum(active_users), 0) AS active_users,
+        coalesce(sum(new_users), 0) AS new_users,
+        coalesce(sum(total_messages), 0) AS total_messages,
+        coalesce(sum(text_messages), 0) AS text_messages,
+        coalesce(sum(media_messages), 0) AS media_messages,
+        merge_count_maps(messages_by_type) AS messages_by_type,
+        coalesce(sum(total_calls), 0) AS total_calls,
+        coalesce(sum(audio_calls), 0) AS audio_calls,
+        coalesce(sum(video_calls), 0) AS video_calls,
+        coalesce(exact_sum(call_seconds), 0.0) / 60 AS call_minutes,
+        coalesce(sum(timed_calls), 0) AS timed_calls,
+        coalesce(sum(active_conversations), 0) AS active_conversations,
+        coalesce(sum(new_conversations), 0) AS new_conversations,
+        coalesce(sum(total_reactions), 0) AS total_reactions,
+        coalesce(sum(sessions), 0) AS sessions,
+        max(peak) AS peak,
+        coalesce(sum(media_bytes), 0) AS media_bytes
+    FROM facts
+    GROUP BY metric_date
+    -- Reactions may be older than the first date; they make no row.
+    HAVING bool_or(is_in_calendar)
+)
+
+SELECT
+    metric_date,
+    sum(new_users) OVER (ORDER BY metric_date) AS total_users,
+    active_users,
+    new_users,
+    total_messages,
+    text_messages,
+    media_messages,
+    messages_by_type,
+    total_calls,
+    audio_calls,
+    video_calls,
+    call_minutes AS total_call_duration_minutes,
+    call_minutes / nullif(CAST(timed_calls AS DOUBLE), 0) AS avg_call_duration_minutes,
+    sum(new_conversations) OVER (ORDER BY metric_date) AS total_conversations,
+    active_conversations,
+    new_conversations,
+    total_reactions,
+    CAST(total_messages AS DOUBLE) / nullif(CAST(active_users AS DOUBLE), 0) AS avg_messages_per_user,
+    CAST(sessions AS DOUBLE) / nullif(CAST(active_users AS DOUBLE), 0) AS avg_sessions_per_user,
+    CAST(23 - peak % 24 AS INT) AS peak_hour,
+    media_bytes
+FROM days

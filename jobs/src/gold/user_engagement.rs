@@ -1,0 +1,37 @@
+//! `gold.user_engagement`: how much users take part, and whether they are about to leave.
+
+use crate::column::{Column, ColumnType};
+use crate::contract::Contract;
+use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::table_name::TableName;
+
+pub(super) const JOB: JobDefinition = JobDefinition {
+    contract: Contract {
+        table: TableName::new("gold", "user_engagement"),
+        summary: "One row per user of silver.users created before as_of, and calculation date. Earlier dates are kept.",
+        columns: &[
+            Column::required("user_id", ColumnType::String, "The user.").key(),
+            Column::required("calculation_date", ColumnType::Date, "as_of_date of the run.").key().partition(),
+            Column::required("total_messages_sent", ColumnType::Long, "Messages sent, ever."),
+            Column::required("total_messages_received", ColumnType::Long, "Messages received, ever."),
+            Column::required("total_reactions_given", ColumnType::Long, "Reactions given, ever."),
+            Column::required("total_reactions_received", ColumnType::Long, "Reactions received, ever."),
+            Column::required("total_calls", ColumnType::Long, "Calls placed or received, ever."),
+            Column::required("total_call_duration_minutes", ColumnType::Double, "Minutes of ended calls placed or joined, ever."),
+            Column::required("active_days_last_7", ColumnType::Long, "Active days of the last 7."),
+            Column::required("active_days_last_30", ColumnType::Long, "Active days of the last 30."),
+            Column::required("avg_daily_messages", ColumnType::Double, "Messages sent in the last 30 days / 30."),
+            Column::optional("avg_response_time_minutes", ColumnType::Double, "Mean minutes to the user's replies of the last 30 days; null when none."),
+            Column::required("unique_contacts_messaged", ColumnType::Long, "Distinct other participants of conversations to which the user ever sent."),
+            Column::required("conversations_participating", ColumnType::Long, "Conversations with the user as a participant."),
+            Column::required("groups_participating", ColumnType::Long, "Those of type group."),
+            Column::required("engagement_score", ColumnType::Double, "0 to 100: messages, reactions, calls and active days of the last 30 days, each capped."),
+            Column::required("activity_trend", ColumnType::String, "increasing, stable or decreasing: daily messages of the last 7 days against the 23 before, 20% either way."),
+            Column::required("churn_risk", ColumnType::String, "high: inactive for more than 14 days or always; medium: for more than 7, or a week at less than half the month's rate; else low."),
+            Column::required("user_segment", ColumnType::String, "power_user, regular, casual, at_risk or churned, by active days and messages of the last 30 days."),
+        ],
+    },
+    write_mode: WriteMode::ReplacePartitions,
+    schedule: Schedule::Daily,
+    sql: include_str!("user_engagement.sql"),
+};

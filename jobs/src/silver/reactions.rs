@@ -1,0 +1,25 @@
+//! `silver.reactions`: who reacted to what.
+
+use crate::column::{Column, ColumnType};
+use crate::contract::Contract;
+use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::table_name::TableName;
+
+pub(super) const JOB: JobDefinition = JobDefinition {
+    contract: Contract {
+        table: TableName::new("silver", "reactions"),
+        summary: "One row per message, user and emoji: the earliest such reaction; reactions after as_of too.",
+        columns: &[
+            Column::required("message_id", ColumnType::String, "The message.").key(),
+            Column::required("user_id", ColumnType::String, "The user who reacted.").key(),
+            Column::required("emoji", ColumnType::String, "The reaction, verbatim.").key(),
+            Column::required("conversation_id", ColumnType::String, "The message's conversation."),
+            Column::required("message_sender_id", ColumnType::String, "The message's sender, who may be the same user."),
+            Column::required("reacted_at", ColumnType::Timestamp, "When; the message's created_at where the reaction has no time."),
+            Column::required("reacted_date", ColumnType::Date, "UTC date of reacted_at.").partition(),
+        ],
+    },
+    write_mode: WriteMode::ReplaceTable,
+    schedule: Schedule::Hourly,
+    sql: include_str!("reactions.sql"),
+};

@@ -1,0 +1,32 @@
+//! `silver.user_activity`: what users did and received, day by day.
+
+use crate::column::{Column, ColumnType};
+use crate::contract::Contract;
+use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::table_name::TableName;
+
+pub(super) const JOB: JobDefinition = JobDefinition {
+    contract: Contract {
+        table: TableName::new("silver", "user_activity"),
+        summary: "One row per user and UTC date on which the user did or received anything before as_of.",
+        columns: &[
+            Column::required("user_id", ColumnType::String, "The user; need not be in silver.users.").key(),
+            Column::required("activity_date", ColumnType::Date, "The UTC date.").key().partition(),
+            Column::required("messages_sent", ColumnType::Long, "Messages sent, of any type."),
+            Column::required("messages_received", ColumnType::Long, "Messages by others in conversations that have the user as a participant now."),
+            Column::required("reactions_given", ColumnType::Long, "Reactions given."),
+            Column::required("reactions_received", ColumnType::Long, "Reactions to the user's messages, the user's own included, by their own date."),
+            Column::required("calls_initiated", ColumnType::Long, "Calls placed."),
+            Column::required("calls_received", ColumnType::Long, "Calls of others with the user among the participants, joined or not."),
+            Column::required("total_call_duration_minutes", ColumnType::Double, "Minutes of ended calls that the user placed or joined, an unknown length as 0."),
+            Column::required("conversations_active", ColumnType::Long, "Distinct conversations in which the user sent a message."),
+            Column::required("new_conversations_started", ColumnType::Long, "Conversations in which the user's own first message falls on this date."),
+            Column::required("media_shared", ColumnType::Long, "Messages sent with attachments."),
+            Column::required("sessions", ColumnType::Long, "Sessions that start on this date."),
+            Column::required("is_active_day", ColumnType::Boolean, "Sent a message, gave a reaction, placed or joined a call."),
+        ],
+    },
+    write_mode: WriteMode::ReplaceTable,
+    schedule: Schedule::Daily,
+    sql: include_str!("user_activity.sql"),
+};

@@ -1,0 +1,25 @@
+//! `silver.user_sessions`: stretches of time in which a user was at it.
+
+use crate::column::{Column, ColumnType};
+use crate::contract::Contract;
+use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::table_name::TableName;
+
+pub(super) const JOB: JobDefinition = JobDefinition {
+    contract: Contract {
+        table: TableName::new("silver", "user_sessions"),
+        summary: "One row per session: a maximal run of one user's events (message sent, reaction given, call started or \
+            joined) before as_of with gaps of at most 30 minutes.",
+        columns: &[
+            Column::required("user_id", ColumnType::String, "The user; need not be in silver.users.").key(),
+            Column::required("session_start", ColumnType::Timestamp, "Time of the first event.").key(),
+            Column::required("session_end", ColumnType::Timestamp, "Time of the last event."),
+            Column::required("duration_minutes", ColumnType::Double, "From start to end in minutes; 0 for one event."),
+            Column::required("event_count", ColumnType::Long, "Number of events."),
+            Column::required("session_date", ColumnType::Date, "UTC date of session_start.").partition(),
+        ],
+    },
+    write_mode: WriteMode::ReplaceTable,
+    schedule: Schedule::Hourly,
+    sql: include_str!("user_sessions.sql"),
+};

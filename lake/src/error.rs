@@ -1,0 +1,169 @@
+//! What can go wrong with a table, whose fault it is, and whether trying again can help.
+
+use datafusion::error::DataFusionError;
+use deltalake::DeltaTableError;
+
+/// Result of an operation on the lake.
+pub type Result<T, E = LakeError> = std::result::Result<T, E>;
+
+/// Who has to act on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The caller asked for something that cannot be done: change the request.
+    User,
+    /// An outside system (object store, cluster, another writer) failed: a retry may help.
+    External,
+    /// A fault of this program.
+    Internal,
+}
+
+/// An action on the lake that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The address of a lake or table is not one that can be opened.
+    #[error("cannot use {location:?} as a lake: {reason}; give a folder, file:// or s3:// address")]
+    Location {
+        /// The text that was given.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The object store behind a location cannot be set up from this process's environment.
+    #[error("cannot open the object store {store}: {source}; check AWS_* in the environment of this process")]
+    Store {
+        /// Scheme and authority.
+        store: String,
+        /// The store's own error.
+        source: object_store::Error,
+    },
+    /// Reading or writing an object failed.
+    #[error("cannot {action} {path}: {source}")]
+    Object {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// The object or folder.
+        path: String,
+        /// The store's own error.
+        source: object_store::Error,
+    },
+    /// The Delta log of a table cannot be read or understood.
+    #[error("cannot {action} of table {table}: {source}")]
+    Log {
+        /// What was being done.
+        action: &'static str,
+        /// Address of the table.
+        table: String,
+        /// delta-rs' own error.
+        source: Box<DeltaTableError>,
+    },
+    /// The table does not exist.
+    #[error("there is no Delta table at {table}; run the job that writes it first")]
+    NoTable {
+        /// Address of the table.
+        table: String,
+    },
+    /// The asked version of a table is not there (any more).
+    #[error("table {table} has no version {wanted}; its newest is {newest}")]
+    NoVersion {
+        /// Address of the table.
+        table: String,
+        /// The version asked for.
+        wanted: String,
+        /// The newest version there is.
+        newest: u64,
+    },
+    /// The table uses a feature of the Delta protocol that this crate would misread.
+    #[error("table {table} uses {feature}, which this program does not read; {remedy}")]
+    Unsupported {
+        /// Address of the table.
+        table: String,
+        /// The feature.
+        feature: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// A folder that should hold one of our tables holds something else.
+    #[error("{table} holds a table that this program did not make ({difference}); nothing was written. Choose another lake, or move that table away")]
+    ForeignTable {
+        /// Address of the table.
+        table: String,
+        /// How it differs from what is expected.
+        difference: String,
+    },
+    /// Another writer changed the table in a way that this commit cannot be reconciled with.
+    #[error("another writer changed table {table} while this commit was prepared: {reason}; run the job again")]
+    Conflict {
+        /// Address of the table.
+        table: String,
+        /// What the other writer did.
+        reason: String,
+    },
+    /// A query that the operation needs failed on the cluster or during planning.
+    #[error("cannot {action} for table {table}: {source}")]
+    Query {
+        /// What was being computed.
+        action: &'static str,
+        /// Address of the table.
+        table: String,
+        /// The engine's error.
+        source: Box<DataFusionError>,
+    },
+    /// A query failed in the runner that was given to an operation; its error is passed on unchanged.
+    #[error(transparent)]
+    Runner(Box<dyn std::error::Error + Send + Sync>),
+    /// Rows returned by the cluster are not what this version of the program writes.
+    #[error("the cluster answered with {what}; are client, scheduler and executors of one version?")]
+    Answer {
+        /// What was unexpected.
+        what: String,
+    },
+    /// The upsert's counts do not add up; nothing was committed.
+    #[error("counts of table {table} do not add up ({detail}); nothing was committed")]
+    Counts {
+        /// Address of the table.
+        table: String,
+        /// The numbers.
+        detail: String,
+    },
+}
+
+impl LakeError {
+    /// Who has to act.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Location { .. }
+            | Self::NoTable { .. }
+            | Self::NoVersion { .. }
+            | Self::Unsupported { .. }
+            | Self::ForeignTable { .. } => ErrorClass::User,
+            Self::Store { .. } | Self::Object { .. } | Self::Conflict { .. } => ErrorClass::External,
+            Self::Log { source, .. } => match source.as_ref() {
+                DeltaTableError::ObjectStore { .. } => ErrorClass::External,
+                _ => ErrorClass::User,
+            },
+            Self::Query { .. } | Self::Runner(_) | Self::Answer { .. } | Self::Counts { .. } => ErrorClass::Internal,
+        }
+    }
+
+    pub(crate) fn log(action: &'static str, table: impl ToString, source: impl Into<DeltaTableError>) -> Self {
+        Self::Log { action, table: table.to_string(), source: Box::new(source.into()) }
+    }
+
+    pub(crate) fn object(action: &'static str, path: impl ToString, source: object_store::Error) -> Self {
+        Self::Object { action, path: path.to_string(), source }
+    }
+
+    pub(crate) fn query(action: &'static str, table: impl ToString, source: DataFusionError) -> Self {
+        Self::Query { action, table: table.to_string(), source: Box::new(source) }
+    }
+}
+
+impl From<LakeError> for DataFusionError {
+    /// Faults of outside systems become `IoError`, the only kind that Ballista tries again.
+    fn from(error: LakeError) -> Self {
+        match error.class() {
+            ErrorClass::External => Self::IoError(std::io::Error::other(error)),
+            ErrorClass::User | ErrorClass::Internal => Self::External(Box::new(error)),
+        }
+    }
+}

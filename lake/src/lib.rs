@@ -1,0 +1,31 @@
+//! Delta Lake tables for Ballista: distributed scans, writes and upserts.
+//!
+//! Ballista runs a query on many executors, but has no notion of a Delta table; delta-rs knows Delta, but reads and
+//! writes inside one process. This crate joins the two without sending a row through the client:
+//!
+//! * [`scan`]: a table travels inside a logical plan as *url + version*. The scheduler turns it into Parquet file
+//!   groups, pruned by partition values, file statistics and projection.
+//! * [`write`]: a plan node that runs one bounded-memory writer per task on the executors and returns one row per
+//!   written file, the Delta `add` action, and nothing else.
+//! * [`commit`]: the client turns these rows into one Delta version with a transaction id, so that a commit is never
+//!   applied twice and never half.
+//! * [`operation`]: append, replace and upsert, built from the three above.
+//!
+//! Delta's log is read and its actions are written with `deltalake`, without that crate's own query engine: its scan
+//! cannot be serialised and its writers run where the call is made.
+//!
+//! Nothing secret is ever part of a plan: object stores are opened by [`stores::ObjectStores`] in each process from
+//! that process's own environment.
+
+pub mod codec;
+pub mod commit;
+mod error;
+mod location;
+pub mod operation;
+pub mod scan;
+pub mod snapshot;
+pub mod stores;
+pub mod write;
+
+pub use error::{ErrorClass, LakeError, Result};
+pub use location::{LakeRoot, TableUrl};

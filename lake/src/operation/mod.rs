@@ -1,0 +1,114 @@
+//! Append, replace and upsert: whole operations on a table, from a query to a committed version.
+//!
+//! Each operation builds logical plans, has them run by a [`QueryRunner`] (the cluster), and commits what the writers
+//! report. The process that calls them holds lists of files and counts, never rows.
+
+mod discard;
+mod functions;
+mod land;
+mod replace;
+mod target;
+mod upsert;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use serde_json::{Map, Value};
+
+pub use discard::remove_folder;
+pub use functions::row_hash;
+pub use land::{Landed, LandingColumns};
+pub use replace::Scope;
+pub use target::Target;
+pub use upsert::Upsert;
+
+use crate::commit::TransactionId;
+use crate::snapshot::Tables;
+use crate::write::{Receipts, WriteNode, WriteSpec};
+use crate::{LakeError, Result};
+
+/// Runs logical plans on a cluster.
+#[async_trait]
+pub trait QueryRunner: Send + Sync {
+    /// Runs a plan to its end and gives its (few) result rows. `label` names the step for people.
+    async fn run(
+        &self,
+        plan: LogicalPlan,
+        label: &str,
+    ) -> std::result::Result<Vec<RecordBatch>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// What operations need: tables, a session to build plans in, and a cluster to run them.
+#[derive(Clone)]
+pub struct Lake {
+    tables: Tables,
+    session: SessionState,
+    runner: Arc<dyn QueryRunner>,
+}
+
+/// Who commits, and what the commit shall say of itself.
+pub struct CommitNote<'a> {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// Information to keep with the version, given what was written.
+    pub info: &'a (dyn Fn(&Written) -> Map<String, Value> + Sync),
+}
+
+/// What an operation did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The version that it made; none when nothing changed.
+    pub version: Option<u64>,
+    /// Rows that are new or different.
+    pub written: u64,
+    /// Rows that were there already, or were superseded by a newer row of the same key.
+    pub unchanged: u64,
+    /// Files added.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+impl Lake {
+    /// Operations on `tables`, planned in `session` and run by `runner`.
+    pub fn new(tables: Tables, session: SessionState, runner: Arc<dyn QueryRunner>) -> Self {
+        Self { tables, session, runner }
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The session in which plans are built.
+    pub fn session(&self) -> &SessionState {
+        &self.session
+    }
+
+    /// The same operations, with queries run by another runner (for example one that reports progress).
+    #[must_use]
+    pub fn with_runner(&self, runner: Arc<dyn QueryRunner>) -> Self {
+        Self { runner, ..self.clone() }
+    }
+
+    fn frame(&self, plan: LogicalPlan) -> DataFrame {
+        DataFrame::new(self.session.clone(), plan)
+    }
+
+    async fn write(&self, rows: DataFrame, spec: WriteSpec) -> Result<Receipts> {
+        let label = spec.name.clone();
+        let table = label.clone();
+        let plan = WriteNode::try_new(rows.into_unoptimized_plan(), Arc::new(spec))
+            .map_err(|error| LakeError::query("plan the write", table, error))?
+            .into_plan();
+        Receipts::decode(&self.run(plan, &label).await?)
+    }
+
+    async fn run(&self, plan: LogicalPlan, label: &str) -> Result<Vec<RecordBatch>> {
+        self.runner.run(plan, label).await.map_err(LakeError::Runner)
+    }
+}

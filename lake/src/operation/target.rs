@@ -1,0 +1,112 @@
+//! The table that an operation writes to.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::prelude::{DataFrame, Expr, cast, col, ident};
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::{Metadata, StructType, new_metadata};
+
+use crate::snapshot::PinnedTable;
+use crate::write::{Distribution, FileOutput, Output, Sink, WriteSpec};
+use crate::{LakeError, Result, TableUrl};
+
+/// A table as its owner wants it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Name for people, `silver.messages`.
+    pub name: String,
+    /// Where it is.
+    pub url: TableUrl,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Columns of [`Self::schema`] that it is partitioned by.
+    pub partition_columns: Vec<String>,
+    /// Columns whose values name a row.
+    pub key: Vec<String>,
+    /// Columns that say how a row came here; rows that differ in them alone are the same.
+    pub metadata_columns: Vec<String>,
+    /// Columns whose smallest and largest values stand in the log.
+    pub statistics_columns: Vec<String>,
+}
+
+impl Target {
+    /// The columns that make a row differ from another.
+    pub fn content_columns(&self) -> Vec<String> {
+        let names = self.schema.fields().iter().map(|field| field.name().clone());
+        names.filter(|name| !self.metadata_columns.contains(name)).collect()
+    }
+
+    /// The metadata action of a new table.
+    pub(super) fn metadata(&self) -> Result<Metadata> {
+        let describe = |error| LakeError::log("describe the columns", &self.url, error);
+        let schema = self.delta_schema()?;
+        new_metadata(&schema, &self.partition_columns, HashMap::<String, String>::new()).map_err(describe)
+    }
+
+    fn delta_schema(&self) -> Result<StructType> {
+        self.schema
+            .as_ref()
+            .try_into_kernel()
+            .map_err(|error: arrow::error::ArrowError| LakeError::query("describe the columns", &self.url, error.into()))
+    }
+
+    /// Refuses a table at our address that is not ours.
+    pub(super) fn check_is_ours(&self, pinned: &PinnedTable) -> Result<()> {
+        let refuse = |difference: String| LakeError::ForeignTable { table: self.url.to_string(), difference };
+        let found: StructType = pinned.schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
+            LakeError::query("understand the columns", &self.url, error.into())
+        })?;
+        let wanted = self.delta_schema()?;
+        let describe = |schema: &StructType| {
+            schema.fields().map(|field| format!("{}: {}", field.name(), field.data_type())).collect::<Vec<_>>()
+        };
+        let (found, wanted) = (describe(&found), describe(&wanted));
+        if let Some(column) = wanted.iter().find(|column| !found.contains(column)) {
+            return Err(refuse(format!("column {column} is missing or of another type")));
+        }
+        if let Some(column) = found.iter().find(|column| !wanted.contains(column)) {
+            return Err(refuse(format!("column {column} is unknown")));
+        }
+        if pinned.partition_columns != self.partition_columns {
+            return Err(refuse(format!("it is partitioned by {:?}", pinned.partition_columns)));
+        }
+        Ok(())
+    }
+
+    /// `rows` with exactly this table's columns, in order and of their types, and `more` columns behind them.
+    pub(super) fn conform(&self, rows: DataFrame, more: &[&str]) -> Result<DataFrame> {
+        let given = rows.schema().clone();
+        let mut columns: Vec<Expr> = Vec::with_capacity(self.schema.fields().len() + more.len());
+        for field in self.schema.fields() {
+            let column = given.field_with_unqualified_name(field.name()).map_err(|error| {
+                LakeError::query("match the query's columns with the contract", &self.url, error)
+            })?;
+            columns.push(match column.data_type() == field.data_type() {
+                true => ident(field.name()),
+                false => cast(ident(field.name()), field.data_type().clone()).alias(field.name()),
+            });
+        }
+        columns.extend(more.iter().map(|name| col(*name)));
+        rows.select(columns).map_err(|error| LakeError::query("match the query's columns with the contract", &self.url, error))
+    }
+
+    /// A write into this table's folder.
+    pub(super) fn write_spec(&self, fingerprint: bool) -> Result<WriteSpec> {
+        let mut files = FileOutput::new(self.url.clone(), &self.schema)?;
+        files.partition_columns.clone_from(&self.partition_columns);
+        files.statistics_columns.clone_from(&self.statistics_columns);
+        if let [key] = self.key.as_slice() {
+            files.unique_columns.push(key.clone());
+        }
+        if fingerprint {
+            files.fingerprint_columns = self.content_columns();
+        }
+        Ok(WriteSpec {
+            name: self.name.clone(),
+            distribution: Distribution::ByColumns(self.partition_columns.clone()),
+            route: None,
+            outputs: vec![Output { route: 0, sink: Sink::Files(files) }],
+        })
+    }
+}

@@ -1,0 +1,242 @@
+//! The table provider, and its serialised form.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::DFSchema;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::TableType;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use deltalake::kernel::Add;
+use serde::{Deserialize, Serialize};
+
+use super::files::{FileScan, plan_files};
+use super::statistics::prune;
+use crate::snapshot::{PinnedTable, Tables};
+use crate::{Result, TableUrl};
+
+/// Which of a version's files a scan reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subset {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of the given partitions (partition values as the log writes them; a column left out matches any).
+    Partitions(Vec<BTreeMap<String, Option<String>>>),
+    /// Those that an older version did not have.
+    AddedSince(u64),
+    /// Those with the given paths.
+    Paths(Vec<String>),
+}
+
+/// Where a scan's files come from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ScanSource {
+    /// A pinned version of a table; the files are looked up in its log when the scan is planned.
+    Version {
+        /// The table.
+        table: TableUrl,
+        /// Its id, so that a table made anew at the same address is noticed.
+        table_id: String,
+        /// The version.
+        version: u64,
+        /// The part of its files to read.
+        subset: Subset,
+    },
+    /// Files that were written but are (not yet) part of any table.
+    Files {
+        /// The folder that the paths are relative to.
+        folder: TableUrl,
+        /// The files.
+        files: Vec<Add>,
+    },
+}
+
+/// A table, or a part of one, as a DataFusion table provider that can travel to a Ballista scheduler.
+#[derive(Debug, Clone)]
+pub struct DeltaScan {
+    tables: Tables,
+    encoded: EncodedScan,
+    schema: SchemaRef,
+}
+
+/// Everything about a scan but its schema and the process's means to read logs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct EncodedScan {
+    source: ScanSource,
+    partition_columns: Vec<String>,
+    file_column: Option<String>,
+}
+
+impl DeltaScan {
+    /// A scan of all files of a pinned table.
+    pub fn of(tables: &Tables, pinned: &PinnedTable) -> Self {
+        Self::part_of(tables, pinned, Subset::All)
+    }
+
+    /// A scan of a part of a pinned table's files.
+    pub fn part_of(tables: &Tables, pinned: &PinnedTable, subset: Subset) -> Self {
+        let source = ScanSource::Version {
+            table: pinned.url.clone(),
+            table_id: pinned.metadata.id().to_owned(),
+            version: pinned.version,
+            subset,
+        };
+        let encoded =
+            EncodedScan { source, partition_columns: pinned.partition_columns.clone(), file_column: None };
+        Self { tables: tables.clone(), encoded, schema: Arc::clone(&pinned.schema) }
+    }
+
+    /// A scan of files that no table refers to, all with the columns of `schema`.
+    pub fn files(tables: &Tables, folder: TableUrl, files: Vec<Add>, schema: SchemaRef) -> Self {
+        let source = ScanSource::Files { folder, files };
+        let encoded = EncodedScan { source, partition_columns: Vec::new(), file_column: None };
+        Self { tables: tables.clone(), encoded, schema }
+    }
+
+    /// Adds a last column of the given name that holds the path of the file that a row was read from.
+    #[must_use]
+    pub fn with_file_column(mut self, name: &str) -> Self {
+        let mut fields = self.schema.fields().to_vec();
+        fields.push(Arc::new(Field::new(name, DataType::Utf8, false)));
+        self.schema = Arc::new(Schema::new(fields));
+        self.encoded.file_column = Some(name.to_owned());
+        self
+    }
+
+    pub(crate) fn encoded(&self) -> &EncodedScan {
+        &self.encoded
+    }
+
+    pub(crate) fn decode(tables: &Tables, encoded: EncodedScan, schema: SchemaRef) -> Self {
+        Self { tables: tables.clone(), encoded, schema }
+    }
+
+    async fn resolve(&self) -> Result<(TableUrl, Vec<Add>)> {
+        match &self.encoded.source {
+            ScanSource::Files { folder, files } => Ok((folder.clone(), files.clone())),
+            ScanSource::Version { table, table_id, version, subset } => {
+                let pinned = self.tables.version(table, *version, Some(table_id)).await?;
+                let files = match subset {
+                    Subset::All => pinned.files.clone(),
+                    Subset::Partitions(wanted) => {
+                        pinned.files.iter().filter(|file| in_partitions(file, wanted)).cloned().collect()
+                    }
+                    Subset::Paths(paths) => {
+                        let paths: HashSet<&str> = paths.iter().map(String::as_str).collect();
+                        pinned.files.iter().filter(|file| paths.contains(file.path.as_str())).cloned().collect()
+                    }
+                    Subset::AddedSince(older) => {
+                        let older = self.tables.version(table, *older, Some(table_id)).await?;
+                        let known: HashSet<&str> = older.files.iter().map(|file| file.path.as_str()).collect();
+                        pinned.files.iter().filter(|file| !known.contains(file.path.as_str())).cloned().collect()
+                    }
+                };
+                Ok((table.clone(), files))
+            }
+        }
+    }
+
+    /// The columns in the order in which Parquet scans produce them: those in the files, then those of the log.
+    fn split_columns(&self) -> (SchemaRef, Vec<Arc<Field>>) {
+        let from_log = |name: &str| {
+            self.encoded.partition_columns.iter().any(|column| column == name)
+                || self.encoded.file_column.as_deref() == Some(name)
+        };
+        let (logged, stored): (Vec<_>, Vec<_>) =
+            self.schema.fields().iter().cloned().partition(|field| from_log(field.name()));
+        (Arc::new(Schema::new(stored)), logged)
+    }
+}
+
+fn in_partitions(file: &Add, wanted: &[BTreeMap<String, Option<String>>]) -> bool {
+    wanted.iter().any(|partition| {
+        partition.iter().all(|(column, value)| file.partition_values.get(column).is_some_and(|own| own == value))
+    })
+}
+
+#[async_trait]
+impl TableProvider for DeltaScan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        // Files and row groups are left out where statistics allow it, rows are not: the filter stays in the plan.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let (folder, files) = self.resolve().await.map_err(DataFusionError::from)?;
+        let (stored, logged) = self.split_columns();
+        let scan = FileScan::new(folder, stored, logged, self.encoded.file_column.clone());
+        let predicate = predicate(state, filters, scan.schema())?;
+        let files = match &predicate {
+            Some(predicate) => prune(files, predicate, scan.schema(), &self.encoded.partition_columns)?,
+            None => files,
+        };
+        let projection = self.scan_projection(projection, scan.schema())?;
+        plan_files(state, scan, files, predicate, projection)
+    }
+
+    fn statistics(&self) -> Option<datafusion::common::Statistics> {
+        let ScanSource::Files { files, .. } = &self.encoded.source else { return None };
+        let mut statistics = datafusion::common::Statistics::new_unknown(&self.schema);
+        let bytes: u64 = files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
+        statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
+        Some(statistics)
+    }
+}
+
+impl DeltaScan {
+    fn scan_projection(
+        &self,
+        projection: Option<&Vec<usize>>,
+        scanned: &SchemaRef,
+    ) -> DataFusionResult<Vec<usize>> {
+        let wanted: Vec<usize> = match projection {
+            Some(indices) => indices.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        wanted.into_iter().map(|index| Ok(scanned.index_of(self.schema.field(index).name())?)).collect()
+    }
+}
+
+fn predicate(
+    state: &dyn Session,
+    filters: &[Expr],
+    schema: &SchemaRef,
+) -> DataFusionResult<Option<Arc<dyn PhysicalExpr>>> {
+    let Some(filter) = conjunction(filters.iter().map(unqualified)) else { return Ok(None) };
+    let columns = DFSchema::try_from(schema.as_ref().clone())?;
+    state.create_physical_expr(filter, &columns).map(Some)
+}
+
+/// Filters name columns by the table's alias in the query; the scan knows bare names only.
+fn unqualified(filter: &Expr) -> Expr {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let bare = filter.clone().transform(|node| match node {
+        Expr::Column(column) if column.relation.is_some() => {
+            Ok(Transformed::yes(Expr::Column(datafusion::common::Column::new_unqualified(column.name))))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    bare.map(|done| done.data).unwrap_or_else(|_| filter.clone())
+}

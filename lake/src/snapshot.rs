@@ -1,0 +1,239 @@
+//! Pinned table versions: what a table is at one version, read from its Delta log once.
+//!
+//! A job pins every input before it plans anything, so all its stages see the same version, whatever others commit
+//! meanwhile. A pin is a value: url, version, the table's id, schema and live files. Processes keep the pins they have
+//! loaded; the table's id is part of the key, so a table that was deleted and made anew is never mistaken for the old
+//! one.
+//!
+//! delta-rs' own `DeltaTable` is not kept around: a run reads each log once, and an old handle on a table that was
+//! removed meanwhile fails in ways that are hard to tell from real faults.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use deltalake::kernel::{Add, EagerSnapshot, Metadata, Protocol};
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake::{DeltaTable, DeltaTableError};
+use futures::StreamExt;
+use object_store::prefix::PrefixStore;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+
+use crate::scan::FileStatistics;
+use crate::stores::ObjectStores;
+use crate::{LakeError, Result, TableUrl};
+
+/// How many pinned versions a process keeps. A full pipeline reads about twenty tables; more are kept for a scheduler
+/// that serves several clients.
+const KEPT_PINS: usize = 256;
+
+/// One version of a table. Immutable.
+#[derive(Debug)]
+pub struct PinnedTable {
+    /// Where the table is.
+    pub url: TableUrl,
+    /// The version.
+    pub version: u64,
+    /// Columns in the order of the table's metadata, partition columns at their place.
+    pub schema: SchemaRef,
+    /// Names of the partition columns.
+    pub partition_columns: Vec<String>,
+    /// The live data files, sorted by path.
+    pub files: Vec<Add>,
+    /// The table's metadata action; its id tells one table from another at the same address.
+    pub metadata: Metadata,
+    /// Reader and writer versions and features.
+    pub protocol: Protocol,
+}
+
+impl PinnedTable {
+    /// Sum of the sizes of all live files, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum()
+    }
+
+    /// Number of rows, if the log knows that of every file.
+    pub fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|file| FileStatistics::rows(file).map(|rows| rows as u64)).sum()
+    }
+}
+
+/// Opens and pins tables; one per process, cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    stores: ObjectStores,
+    pins: Arc<Mutex<HashMap<PinKey, Arc<PinnedTable>>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PinKey {
+    url: TableUrl,
+    table_id: String,
+    version: u64,
+}
+
+impl Tables {
+    /// Tables in the given stores.
+    pub fn new(stores: ObjectStores) -> Self {
+        Self { stores, pins: Arc::default() }
+    }
+
+    /// The stores that the tables are in.
+    pub fn stores(&self) -> &ObjectStores {
+        &self.stores
+    }
+
+    /// delta-rs' access to the log of a table.
+    pub fn log_store(&self, table: &TableUrl) -> Result<LogStoreRef> {
+        let root = self.stores.get(table.url())?;
+        let prefixed = Arc::new(PrefixStore::new(Arc::clone(&root), table.path()?));
+        Ok(default_logstore(prefixed, root, table.url(), &StorageConfig::default()))
+    }
+
+    /// Pins the newest version, or says that there is no table.
+    pub async fn latest(&self, table: &TableUrl) -> Result<Option<Arc<PinnedTable>>> {
+        match self.load(table, None).await {
+            Ok(pinned) => Ok(Some(self.keep(pinned))),
+            Err(LakeError::NoTable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pins one version. `table_id` is the id that the caller saw when it chose the version, if it has seen one.
+    pub async fn version(&self, table: &TableUrl, version: u64, table_id: Option<&str>) -> Result<Arc<PinnedTable>> {
+        if let Some(id) = table_id {
+            let key = PinKey { url: table.clone(), table_id: id.to_owned(), version };
+            if let Some(pinned) = self.pins.lock().get(&key) {
+                return Ok(Arc::clone(pinned));
+            }
+        }
+        let pinned = match self.load(table, Some(version)).await {
+            Err(LakeError::Log { .. }) => {
+                let newest = self.latest(table).await?.ok_or_else(|| no_table(table))?;
+                return Err(LakeError::NoVersion {
+                    table: table.to_string(),
+                    wanted: version.to_string(),
+                    newest: newest.version,
+                });
+            }
+            other => other?,
+        };
+        if table_id.is_some_and(|id| id != pinned.metadata.id()) {
+            return Err(LakeError::Conflict {
+                table: table.to_string(),
+                reason: "the table was deleted and made anew".to_owned(),
+            });
+        }
+        Ok(self.keep(pinned))
+    }
+
+    /// Pins the version that was the newest at `instant`.
+    pub async fn at(&self, table: &TableUrl, instant: DateTime<Utc>) -> Result<Arc<PinnedTable>> {
+        let mut handle = DeltaTable::new(self.log_store(table)?);
+        handle
+            .load_with_datetime(instant)
+            .await
+            .map_err(|error| LakeError::log("find the version of an instant", table, error))?;
+        let version = handle.version().ok_or_else(|| no_table(table))?;
+        self.version(table, version, None).await
+    }
+
+    /// The `commitInfo` of one version, empty when the commit has none or is no longer in the log.
+    pub async fn commit_info(&self, table: &TableUrl, version: u64) -> Result<Map<String, Value>> {
+        let log = self.log_store(table)?;
+        let entry = log.read_commit_entry(version).await.map_err(|error| LakeError::log("read a commit", table, error))?;
+        let lines = entry.as_deref().unwrap_or_default().split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
+            let action: Value =
+                serde_json::from_slice(line).map_err(|error| LakeError::log("read a commit", table, corrupt(error)))?;
+            if let Some(Value::Object(info)) = action.get("commitInfo") {
+                return Ok(info.clone());
+            }
+        }
+        Ok(Map::new())
+    }
+
+    async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
+        let log = self.log_store(table)?;
+        match EagerSnapshot::try_new(log.as_ref(), version).await {
+            Ok(snapshot) => pinned(table, &snapshot),
+            // delta-rs reports a missing table in several ways, depending on whether the folder, the log or its files
+            // are missing, so the log is looked for only now, which costs nothing when the table is there.
+            Err(_) if !self.has_log(table, &log).await? => Err(no_table(table)),
+            Err(error) => Err(LakeError::log("read the log", table, error)),
+        }
+    }
+
+    async fn has_log(&self, table: &TableUrl, log: &LogStoreRef) -> Result<bool> {
+        let store = log.object_store(None);
+        let mut entries = store.list(Some(log.log_path()));
+        match entries.next().await {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(object_store::Error::NotFound { .. })) => Ok(false),
+            Some(Err(error)) => Err(LakeError::object("look for the log of", table, error)),
+        }
+    }
+
+    fn keep(&self, pinned: PinnedTable) -> Arc<PinnedTable> {
+        let key = PinKey {
+            url: pinned.url.clone(),
+            table_id: pinned.metadata.id().to_owned(),
+            version: pinned.version,
+        };
+        let pinned = Arc::new(pinned);
+        let mut pins = self.pins.lock();
+        if pins.len() >= KEPT_PINS {
+            pins.clear();
+        }
+        pins.insert(key, Arc::clone(&pinned));
+        pinned
+    }
+}
+
+fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
+    refuse_unreadable(table, snapshot)?;
+    let mut files = Vec::new();
+    for view in snapshot.log_data().iter() {
+        if view.deletion_vector_descriptor().is_some() {
+            return Err(unsupported(table, "deletion vectors", "run REORG TABLE ... APPLY (PURGE) in Spark first"));
+        }
+        if view.path().contains("://") {
+            return Err(unsupported(table, "absolute file paths", "deep-clone the table with Spark first"));
+        }
+        #[expect(deprecated, reason = "the only public way to a file's tags")]
+        files.push(view.add_action());
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(PinnedTable {
+        url: table.clone(),
+        version: snapshot.version(),
+        schema: snapshot.arrow_schema(),
+        partition_columns: snapshot.metadata().partition_columns().to_vec(),
+        files,
+        metadata: snapshot.metadata().clone(),
+        protocol: snapshot.protocol().clone(),
+    })
+}
+
+fn refuse_unreadable(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<()> {
+    let mapping = snapshot.metadata().configuration().get("delta.columnMapping.mode");
+    if mapping.is_some_and(|mode| mode != "none") {
+        return Err(unsupported(table, "column mapping", "rewrite the table without delta.columnMapping.mode"));
+    }
+    Ok(())
+}
+
+fn unsupported(table: &TableUrl, feature: &'static str, remedy: &'static str) -> LakeError {
+    LakeError::Unsupported { table: table.to_string(), feature, remedy }
+}
+
+fn no_table(table: &TableUrl) -> LakeError {
+    LakeError::NoTable { table: table.to_string() }
+}
+
+fn corrupt(error: serde_json::Error) -> DeltaTableError {
+    DeltaTableError::Generic(format!("an action is no JSON: {error}"))
+}

@@ -1,0 +1,247 @@
+//! One task's data files of one output.
+//!
+//! Rows come sorted by partition value, so one file is open at a time. The Parquet encoding and the statistics of the
+//! log are delta-rs' (`DeltaWriter`), which also starts a new file at 128 MiB. What it does not do is done here:
+//! exact schemas (nulls where none may be), fingerprints, and aborting uploads of a task that is cancelled.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::SchemaRef;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use deltalake::DeltaTableError;
+use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake::kernel::Add;
+use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::schema::types::ColumnPath;
+use object_store::prefix::PrefixStore;
+
+use super::fingerprint::{self, FINGERPRINT_TAG, Fingerprints};
+use super::output::FileOutput;
+use crate::LakeError;
+
+/// Aim for the size of a data file, the unit of pruning and of later scans' tasks.
+const FILE_BYTES: u64 = 128 << 20;
+
+/// Rows per row group: enough for good compression, few enough to bound an open file's memory.
+const ROW_GROUP_ROWS: usize = 256 << 10;
+
+/// Writes the rows of one output into files.
+pub(super) struct FileSink {
+    store: Arc<PrefixStore<Arc<dyn object_store::ObjectStore>>>,
+    config: WriterConfig,
+    schema: SchemaRef,
+    /// For each column of `schema`, its place in the input.
+    sources: Vec<usize>,
+    partition: PartitionKey,
+    fingerprints: Option<Fingerprints>,
+    open: Option<OpenFile>,
+    done: Vec<(Add, i64)>,
+    folder: String,
+}
+
+/// The file of the current partition value. On drop (error, cancellation) its upload is aborted.
+struct OpenFile {
+    value: Option<OwnedRow>,
+    writer: Option<DeltaWriter>,
+    rows: u64,
+    sum: u128,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let (Some(writer), Ok(runtime)) = (self.writer.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            if let Err(error) = writer.abort().await {
+                tracing::warn!(%error, "an upload that was given up could not be aborted");
+            }
+        });
+    }
+}
+
+impl FileSink {
+    pub(super) fn open(output: &FileOutput, input: &SchemaRef, context: &TaskContext) -> Result<Self> {
+        let schema = output.arrow_schema()?;
+        let sources =
+            schema.fields().iter().map(|field| input.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
+        let root = context.runtime_env().object_store(ObjectStoreUrl::parse(output.folder.store())?)?;
+        let store = Arc::new(PrefixStore::new(root, output.folder.path()?));
+        let fingerprints = match output.fingerprint_columns.as_slice() {
+            [] => None,
+            columns => Some(Fingerprints::over(columns, &schema)?),
+        };
+        Ok(Self {
+            store,
+            config: writer_config(output, &schema),
+            partition: PartitionKey::over(&output.partition_columns, &schema)?,
+            schema,
+            sources,
+            fingerprints,
+            open: None,
+            done: Vec::new(),
+            folder: output.folder.to_string(),
+        })
+    }
+
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = self.conform(batch)?;
+        let mut start = 0;
+        for run in self.partition.runs(&batch)? {
+            let rows = batch.slice(start, run.rows);
+            start += run.rows;
+            self.switch_to(run.value).await?;
+            self.append(&rows).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn close(mut self) -> Result<Vec<(Add, i64)>> {
+        self.finish().await?;
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    async fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        let sum = match &self.fingerprints {
+            Some(fingerprints) => fingerprints.sum(rows)?,
+            None => 0,
+        };
+        let Some(OpenFile { writer: Some(writer), rows: count, sum: total, .. }) = &mut self.open else {
+            return Err(DataFusionError::Internal("rows without an open file".to_owned()));
+        };
+        *count += rows.num_rows() as u64;
+        *total = total.wrapping_add(sum);
+        writer.write(rows).await.map_err(|error| write_error(&self.folder, error))
+    }
+
+    async fn switch_to(&mut self, value: Option<OwnedRow>) -> Result<()> {
+        if self.open.as_ref().is_some_and(|open| open.value == value) {
+            return Ok(());
+        }
+        self.finish().await?;
+        let store: Arc<dyn object_store::ObjectStore> = Arc::clone(&self.store) as _;
+        let writer = Some(DeltaWriter::new(store, self.config.clone()));
+        self.open = Some(OpenFile { value, writer, rows: 0, sum: 0 });
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let Some(writer) = open.writer.take() else { return Ok(()) };
+        let mut adds = writer.close().await.map_err(|error| write_error(&self.folder, error))?;
+        if self.fingerprints.is_some() {
+            tag_partition(&mut adds, open.sum, open.rows);
+        }
+        for add in adds {
+            let rows = crate::scan::FileStatistics::rows(&add).and_then(|rows| i64::try_from(rows).ok());
+            let rows = rows.ok_or_else(|| DataFusionError::Internal("a written file has no row count".to_owned()))?;
+            self.done.push((add, rows));
+        }
+        Ok(())
+    }
+
+    /// The rows with exactly the table's columns and types.
+    fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let strict = CastOptions { safe: false, ..Default::default() };
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.sources.len());
+        for (field, source) in self.schema.fields().iter().zip(&self.sources) {
+            let column = batch.column(*source);
+            if !field.is_nullable() && column.null_count() > 0 {
+                return Err(DataFusionError::Execution(format!(
+                    "cannot write {}: column {} is null in {} of {} rows, but the table's contract says it never is",
+                    self.folder,
+                    field.name(),
+                    column.null_count(),
+                    batch.num_rows()
+                )));
+            }
+            columns.push(match column.data_type() == field.data_type() {
+                true => Arc::clone(column),
+                false => cast_with_options(column, field.data_type(), &strict)?,
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+/// A partition value that spans several files has its fingerprint on the first; the others add nothing to it.
+fn tag_partition(adds: &mut [Add], sum: u128, rows: u64) {
+    for (index, add) in adds.iter_mut().enumerate() {
+        let value = if index == 0 { fingerprint::tag(sum, rows) } else { fingerprint::tag(0, 0) };
+        add.tags.get_or_insert_default().insert(FINGERPRINT_TAG.to_owned(), Some(value));
+    }
+}
+
+/// Finds runs of equal partition values in sorted rows.
+struct PartitionKey {
+    columns: Vec<usize>,
+    converter: Option<RowConverter>,
+}
+
+struct Run {
+    value: Option<OwnedRow>,
+    rows: usize,
+}
+
+impl PartitionKey {
+    fn over(columns: &[String], schema: &SchemaRef) -> Result<Self> {
+        let columns = columns.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let fields: Vec<_> =
+            columns.iter().map(|index| SortField::new(schema.field(*index).data_type().clone())).collect();
+        let converter = if fields.is_empty() { None } else { Some(RowConverter::new(fields)?) };
+        Ok(Self { columns, converter })
+    }
+
+    fn runs(&self, batch: &RecordBatch) -> Result<Vec<Run>> {
+        if batch.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        let Some(converter) = &self.converter else {
+            return Ok(vec![Run { value: None, rows: batch.num_rows() }]);
+        };
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|index| Arc::clone(batch.column(*index))).collect();
+        let values = converter.convert_columns(&columns)?;
+        let runs = arrow::compute::partition(&columns)?;
+        Ok(runs
+            .ranges()
+            .into_iter()
+            .map(|range| Run { value: Some(values.row(range.start).owned()), rows: range.len() })
+            .collect())
+    }
+}
+
+fn writer_config(output: &FileOutput, schema: &SchemaRef) -> WriterConfig {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by(concat!("quickchat-lake ", env!("CARGO_PKG_VERSION")).to_owned());
+    for column in &output.unique_columns {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.as_str()), false);
+    }
+    WriterConfig::new(
+        Arc::clone(schema),
+        output.partition_columns.clone(),
+        Some(properties.build()),
+        NonZeroU64::new(FILE_BYTES),
+        Some(8192),
+        // Has no effect beside the named columns.
+        Default::default(),
+        Some(output.statistics_columns.clone()),
+    )
+}
+
+/// Object-store faults may pass, and are told to Ballista as such; everything else will not.
+fn write_error(folder: &str, error: DeltaTableError) -> DataFusionError {
+    match error {
+        DeltaTableError::ObjectStore { source } => {
+            LakeError::object("write a data file in", folder, source).into()
+        }
+        other => DataFusionError::External(Box::new(LakeError::log("write a data file", folder, other))),
+    }
+}

@@ -1,0 +1,159 @@
+"""An export folder to bronze rows and refused documents.
+
+`decode(folder)` gives a `Decoded`: for each bronze table its valid rows in reading order, versions and duplicates
+included (`upsert` chooses among them), and for each quarantine table what was refused. Nothing is deduplicated here,
+so for every table rows + refused = documents read.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import re
+
+import documents
+from export_files import collection_lines, files_of, split_record, table_records
+from extended_json import LONG_RANGE, Faults, parse_document
+from instants import parse_iso
+from redact import is_secret
+
+DOCUMENT_DECODERS = {
+    "messages": documents.message,
+    "users": documents.user,
+    "conversations": documents.conversation,
+    "calls": documents.call,
+}
+# Columns of bronze.auth_users by the kind of text that the CSV field of the same name holds.
+AUTH_USER_FIELDS = {
+    "email": "string",
+    "external_id": "string",
+    "status": "string",
+    "email_verified": "boolean",
+    "two_factor_enabled": "boolean",
+    "failed_login_attempts": "integer",
+    "locked_until": "instant",
+    "last_login_at": "instant",
+    "login_count": "integer",
+    "created_at": "instant",
+    "updated_at": "instant",
+}
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+
+
+@dataclasses.dataclass
+class Refused:
+    """A document that belongs into quarantine: acceptable reasons and positions, its text, its CSV columns if any."""
+
+    document_sha256: str
+    reasons: set
+    positions: set
+    text: str
+    columns: dict | None = None
+
+
+@dataclasses.dataclass
+class Decoded:
+    """Rows and refused documents by table, in reading order."""
+
+    rows: dict
+    refused: dict
+
+
+def decode(export):
+    """Reads every collection and table that the reference knows; raises when the folder holds none."""
+    if not pathlib.Path(export).is_dir():
+        raise FileNotFoundError(f"there is no export folder {export}")
+    if not _holds_anything(export):
+        raise FileNotFoundError(f"the export folder {export} holds none of the collections and tables")
+    decoded = Decoded(rows={}, refused={})
+    for collection, decoder in DOCUMENT_DECODERS.items():
+        rows, refused = _decode_collection(export, collection, decoder)
+        decoded.rows[collection], decoded.refused[collection] = rows, refused
+    decoded.rows["auth_users"], decoded.refused["auth_users"] = _decode_auth_users(export)
+    return decoded
+
+
+def _holds_anything(export):
+    collections = [files_of(export, "mongodb", name, (".json", ".json.gz")) for name in DOCUMENT_DECODERS]
+    tables = [files_of(export, "mysql", name, (".csv", ".csv.gz", ".parquet")) for name in ("auth_users", "users")]
+    return any(collections + tables)
+
+
+def _refused(line, faults, columns=None):
+    return Refused(
+        document_sha256=hashlib.sha256(line.raw).hexdigest(),
+        reasons=faults.reasons,
+        positions=line.positions,
+        text=line.raw.decode("utf-8", errors="replace"),
+        columns=columns,
+    )
+
+
+def _decode_collection(export, collection, decoder):
+    rows, refused = [], []
+    for line in collection_lines(export, collection):
+        faults = Faults()
+        document = parse_document(line.raw, faults)
+        row = None if document is None else decoder(document, faults)
+        if faults.reasons:
+            refused.append(_refused(line, faults))
+        else:
+            rows.append(row | {"source_system": "mongodb"})
+    return rows, refused
+
+
+def _decode_auth_users(export):
+    files = files_of(export, "mysql", "auth_users", (".csv", ".csv.gz", ".parquet"))
+    rows, refused = [], []
+    for header, line in table_records(export, "auth_users" if files else "users"):
+        faults = Faults()
+        fields = _fields(line, faults)
+        columns = dict(zip(header, fields))
+        if len(fields) != len(header):
+            faults.add("wrong_type")
+        row = _auth_user(columns, faults)
+        if faults.reasons:
+            kept = {name: text for name, text in columns.items() if not is_secret(name) and name != "user_agent"}
+            refused.append(_refused(line, faults, kept))
+        else:
+            rows.append(row | {"source_system": "mysql"})
+    return rows, refused
+
+
+def _fields(line, faults):
+    try:
+        return split_record(line.raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        faults.add("invalid_utf8")
+        return split_record(line.raw.decode("utf-8", errors="replace"))
+
+
+def _auth_user(columns, faults):
+    auth_user_id = _csv_value(columns, "id", "string", faults)
+    if auth_user_id is None:
+        faults.add("missing_key")
+    row = {"auth_user_id": auth_user_id}
+    for name, kind in AUTH_USER_FIELDS.items():
+        row[name] = _csv_value(columns, name, kind, faults)
+    if row["updated_at"] is None:
+        row["updated_at"] = row["created_at"]
+    return row
+
+
+def _csv_value(columns, name, kind, faults):
+    """The value of a CSV field; None when it is empty or the header does not name it."""
+    text = columns.get(name)
+    if text is None or text in ("", "\\N"):
+        return None
+    if kind == "string":
+        return text
+    if kind == "boolean":
+        value = {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
+        return faults.add("wrong_type") if value is None else value
+    if kind == "integer":
+        if not _INTEGER.fullmatch(text) or not LONG_RANGE[0] <= int(text) <= LONG_RANGE[1]:
+            return faults.add("wrong_type")
+        return int(text)
+    if text.startswith("0000-00-00"):
+        return None
+    instant = parse_iso(text)
+    return faults.add("bad_date") if instant is None else instant

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Writes a small export folder full of border cases, the same for the same seed.
+
+    random_export.py --seed N --out DIR [--documents K] [--as-of T] [--runs R]
+
+With `--runs R` it writes DIR/1 to DIR/R: the versions of every document spread over R folders, for runs one after
+the other. Prints the folders. Made for comparing two decoders of the contract: what the contract leaves free (which of
+two equally new, different documents wins, say) does not occur, so that any order of files, lines and folders must give
+the same tables, quarantine apart.
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import random
+import sys
+
+import random_documents
+from export_files import BOM
+from instants import date_of, parse_iso, to_text
+from random_faults import spoiled
+from random_rows import RowMaker
+from random_text import Writer, nested
+
+DEFAULT_AS_OF = "2024-05-20T00:00:00Z"
+BAD_SHARE = 0.12
+
+
+def main(arguments=None):
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Writes a small export folder full of border cases.")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out", required=True, help="folder to write; its files are replaced")
+    parser.add_argument("--documents", type=int, default=400, help="about how many (default 400)")
+    parser.add_argument("--as-of", default=DEFAULT_AS_OF, help=f"the instant that times lie around ({DEFAULT_AS_OF})")
+    parser.add_argument("--runs", type=int, default=1, help="spread versions over so many folders (default 1)")
+    options = parser.parse_args(arguments)
+    as_of = parse_iso(options.as_of)
+    if as_of is None:
+        print(f"--as-of {options.as_of} is no ISO-8601 instant", file=sys.stderr)
+        return 2
+    out = pathlib.Path(options.out)
+    folders = [out] if options.runs == 1 else [out / str(run) for run in range(1, options.runs + 1)]
+    for folder in folders:
+        print(folder)
+    write(folders, options.seed, options.documents, as_of)
+    return 0
+
+
+def write(folders, seed, documents, as_of):
+    """Writes the exports, one folder a run."""
+    rng = random.Random(seed)
+    maker, writer = RowMaker(rng, as_of), Writer(rng)
+    for folder in folders:
+        for part in ("mongodb", "mysql"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            for old in (folder / part).iterdir():
+                old.unlink()
+    for collection, rows in _collections(maker, documents).items():
+        # A collection may be absent, but not all of them.
+        if collection != "users" and rng.random() < 0.04:
+            continue
+        encode = getattr(random_documents, collection.removesuffix("s"))
+        lines = [[] for _ in folders]
+        for row in rows:
+            for _ in range(2 if rng.random() < 0.1 else 1):
+                rng.choice(lines).append(_line(encode(row, writer), writer))
+            if rng.random() < BAD_SHARE:
+                bad = spoiled(collection, encode(row, writer), writer)
+                rng.choice(lines).extend([bad] * rng.choice((1, 1, 1, 2)))
+        for folder, chosen in zip(folders, lines):
+            _write_collection(folder, collection, chosen, rng)
+    _write_auth_users(folders, maker, writer, documents)
+
+
+def _collections(maker, documents):
+    """Row versions by collection, shuffled."""
+    def versions(rows, change):
+        found = [version for row in rows for version in maker.versions(row, change)]
+        maker.rng.shuffle(found)
+        return found
+
+    known_users = maker.users[:-1] if maker.chance(0.5) else maker.users
+    return {
+        "users": versions([maker.user(user_id) for user_id in known_users], maker.change_user),
+        "conversations": versions(
+            [maker.conversation(conversation_id) for conversation_id in maker.conversations], maker.change_conversation
+        ),
+        "messages": versions([maker.message() for _ in range(documents // 2)], maker.change_message),
+        "calls": versions([maker.call() for _ in range(documents // 8)], maker.change_call),
+    }
+
+
+def _line(pairs, writer):
+    """A document of the pairs, sometimes with the deepest unknown field that is allowed."""
+    if writer.chance(0.02):
+        pairs = [*pairs, ("deep", nested(99))]
+    text = writer.object(pairs)
+    return (f" {text}\t" if writer.chance(0.05) else text).encode()
+
+
+def _write_collection(folder, collection, lines, rng):
+    """Spreads lines over up to three files, each with its own line ends, byte order mark and compression."""
+    names = rng.sample(("", "-2", "_old", ".part.2", "É"), rng.choice((1, 1, 2, 3)))
+    parts = {name: [] for name in names}
+    for line in lines:
+        parts[rng.choice(names)].append(line)
+    for name, chosen in parts.items():
+        _write_file(folder / "mongodb" / f"{collection}{name}.json", chosen, rng)
+
+
+def _write_file(path, lines, rng, blank_lines=True):
+    end = rng.choice((b"\n", b"\n", b"\r\n"))
+    pieces = [BOM] if rng.random() < 0.2 else []
+    for index, line in enumerate(lines):
+        if blank_lines and rng.random() < 0.03:
+            pieces.append(end)
+        is_last = index == len(lines) - 1
+        pieces.append(line + (b"" if is_last and rng.random() < 0.3 else end))
+    content = b"".join(pieces)
+    if rng.random() < 0.3:
+        # Two members, as `cat a.gz b.gz` makes them, are one file.
+        cut = rng.randint(0, len(content))
+        content = b"".join(gzip.compress(part, mtime=0) for part in (content[:cut], content[cut:]))
+        path = path.with_name(path.name + ".gz")
+    path.write_bytes(content)
+
+
+_USER_COLUMNS = ("id", "email", "email_verified", "two_factor_enabled", "last_login_at", "login_count", "created_at")
+_AUTH_USER_COLUMNS = (
+    "id", "email", "external_id", "status", "two_factor_enabled", "failed_login_attempts", "locked_until",
+    "last_login_at", "created_at", "updated_at",
+)
+_EXTRA_COLUMNS = ("password_hash", "user_agent", "two_factor_secret", "favourite_colour")
+
+
+def _write_auth_users(folders, maker, writer, documents):
+    rng = maker.rng
+    if rng.random() < 0.1:
+        return
+    has_external_ids = rng.random() < 0.7
+    by_id = {}
+    for _ in range(max(4, documents // 20)):
+        row = maker.auth_user(has_external_ids)
+        by_id.setdefault(row["auth_user_id"], row)
+    columns = list(_AUTH_USER_COLUMNS if has_external_ids else _USER_COLUMNS)
+    columns += rng.sample(_EXTRA_COLUMNS, rng.randint(0, len(_EXTRA_COLUMNS)))
+    rng.shuffle(columns)
+    records = [[] for _ in folders]
+    for row in by_id.values():
+        versions = [row]
+        if has_external_ids and row["updated_at"] is not None and rng.random() < 0.3:
+            versions.append(row | {"updated_at": maker.clamp(row["updated_at"] + 1000), "status": "newer"})
+        for version in versions:
+            if version["updated_at"] == row["updated_at"] and version is not row:
+                continue
+            for _ in range(rng.choice((1, 1, 1, 2))):
+                rng.choice(records).append(_record(_cells(version, columns, writer), rng))
+            if rng.random() < BAD_SHARE * 2:
+                rng.choice(records).append(_bad_record(_cells(version, columns, writer), columns, rng))
+    name = "auth_users" if has_external_ids else "users"
+    for folder, chosen in zip(folders, records):
+        header = ",".join(f'"{column}"' if rng.random() < 0.1 else column for column in columns).encode()
+        _write_file(folder / "mysql" / f"{name}{rng.choice(('', '_1'))}.csv", [header, *chosen], rng, blank_lines=False)
+
+
+def _cells(row, columns, writer):
+    """The texts of a record by column."""
+    cells = {}
+    for column in columns:
+        value = row.get("auth_user_id" if column == "id" else column)
+        if column in _EXTRA_COLUMNS:
+            cells[column] = writer.rng.choice(("", "hunter2", 'a, "b"'))
+        elif value is None:
+            cells[column] = writer.rng.choice(("", "\\N"))
+            if column.endswith("_at") and writer.chance(0.3):
+                cells[column] = "0000-00-00 00:00:00"
+        elif isinstance(value, bool):
+            cells[column] = writer.rng.choice(("1", "true", "TRUE", "True") if value else ("0", "false", "FALSE"))
+        elif column.endswith(("_at", "_until")):
+            cells[column] = writer.iso(value) if writer.chance(0.3) else _mysql_time(value)
+        else:
+            cells[column] = str(value)
+    return cells
+
+
+def _mysql_time(instant):
+    """`YYYY-MM-DD HH:MM:SS.ffffff`, the fraction only where there is one."""
+    text = to_text(instant).replace("T", " ").removesuffix("Z")
+    return text.removesuffix(".000000")
+
+
+def _record(cells, rng):
+    """A CSV record; quotes where they are needed, and sometimes where not."""
+    fields = []
+    for text in cells.values():
+        needs_quotes = any(character in text for character in ',"\r\n')
+        if needs_quotes or (text not in ("", "\\N") and rng.random() < 0.2):
+            text = '"' + text.replace('"', '""') + '"'
+        fields.append(text)
+    return ",".join(fields).encode()
+
+
+def _bad_record(cells, columns, rng):
+    faults = [
+        {"id": ""}, {"id": "\\N"}, {"created_at": "soon"}, {"created_at": "2024-02-30 00:00:00"},
+        {"created_at": "1715000000"}, {"last_login_at": "1969-12-31 23:59:59"}, {"two_factor_enabled": "yes"},
+        {"two_factor_enabled": "2"},
+    ]
+    faults.append({"failed_login_attempts": "many"} if "failed_login_attempts" in columns else {"login_count": "1.5"})
+    kind = rng.random()
+    if kind < 0.6:
+        return _record(cells | rng.choice(faults), rng)
+    record = _record(cells, rng)
+    if kind < 0.75:
+        return record + b",more"
+    if kind < 0.9:
+        return b"123,only two"
+    # The bad byte stands in an unquoted field of its own; rows of other lengths are bad already.
+    return _record(cells | {"email": "BAD"}, rng).replace(b"BAD", b"b\xffd")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+//! From documents and rows to Arrow, without knowing where their bytes came from.
+//!
+//! A row is decoded in two steps. First every column is decoded and validated into a small reused staging row of
+//! plain values, in which strings are positions in the parsed document; then the whole row is appended, which cannot
+//! fail. So a document that fails at its last field leaves no trace in the builders, and a row costs no allocation.
+//!
+//! [`Decoder`] takes JSON documents, [`RecordDecoder`] rows of text fields. Both give batches of
+//! [`output_schema`](crate::output_schema).
+//!
+//! ```
+//! use quickchat_sources::{Collection, decode::{Decoder, Place}};
+//!
+//! let mut decoder = Decoder::new(Collection::Users);
+//! decoder.push_line(br#"{"_id":"u1","createdAt":"2024-05-01T10:00:00Z"}"#, Place { ordinal: 0, line: 1 });
+//! decoder.push_line(br#"{"_id":7}"#, Place { ordinal: 1, line: 2 });
+//! decoder.push_tally(2);
+//! let batch = decoder.finish("mongodb/users.json", 0)?;
+//! assert_eq!(batch.num_rows(), 3);
+//! # Ok::<(), quickchat_sources::SourceError>(())
+//! ```
+
+mod batch;
+mod builders;
+mod cell;
+mod document;
+mod failure;
+mod keys;
+mod plan;
+mod record;
+
+use arrow::record_batch::RecordBatch;
+
+use batch::BatchBuilder;
+pub use batch::Place;
+pub(crate) use batch::Reject;
+pub(crate) use cell::{Cell, Staged, Strings, Text};
+use document::Row;
+pub(crate) use failure::{Failure, Reason};
+use plan::Plan;
+pub use record::RecordDecoder;
+pub(crate) use record::{Fields, row_json};
+
+use crate::json::{Parser, redact};
+use crate::{Collection, SourceError};
+
+/// Decodes JSON documents of one collection.
+pub struct Decoder {
+    plan: Plan,
+    parser: Parser,
+    row: Row,
+    batch: BatchBuilder,
+}
+
+impl Decoder {
+    /// A decoder of all columns.
+    #[must_use]
+    pub fn new(collection: Collection) -> Self {
+        Self::projected(collection, None)
+    }
+
+    /// A decoder that builds only these columns of the output schema, in this order. Documents are validated in
+    /// full all the same, so that what is rejected does not depend on who asks.
+    #[must_use]
+    pub fn projected(collection: Collection, projection: Option<&[usize]>) -> Self {
+        Self {
+            plan: Plan::new(collection.layout()),
+            parser: Parser::new(),
+            row: Row::default(),
+            batch: BatchBuilder::new(collection, projection),
+        }
+    }
+
+    /// Decodes one line, without its line end: one row more, of a document or of a reject.
+    pub fn push_line(&mut self, line: &[u8], place: Place) {
+        let Self { plan, parser, row, batch } = self;
+        let decoded = parser.parse(line, |document| {
+            row.decode(plan, &document)?;
+            batch.push(&row.cells, &row.elements, &document, place, line.len());
+            Ok(())
+        });
+        if let Err(failure) = decoded {
+            batch.push_reject(Reject { sha256: sha256_hex(line), raw: redact::line(line), failure, place });
+        }
+    }
+
+    /// Rejects a line that is too long to be held, of which only the beginning and the digest are known.
+    pub(crate) fn push_too_long(&mut self, beginning: &[u8], sha256: String, place: Place) {
+        self.batch.push_reject(Reject {
+            sha256,
+            raw: redact::beginning(beginning),
+            failure: Failure::whole(Reason::InvalidJson),
+            place,
+        });
+    }
+
+    /// Appends the tally of a split: how many documents its framing found.
+    pub fn push_tally(&mut self, read: u64) {
+        self.batch.push_tally(read);
+    }
+
+    /// Rows since the last batch.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.batch.rows()
+    }
+
+    /// Rejects since the last batch.
+    #[must_use]
+    pub fn rejects(&self) -> usize {
+        self.batch.rejects()
+    }
+
+    /// Whether the batch has reached its size and should be finished.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.batch.is_full()
+    }
+
+    /// The rows so far as a batch. Rejects are positioned at `<file>:<lines_before + line>`.
+    ///
+    /// # Errors
+    /// [`SourceError::Batch`] if Arrow refuses the columns, which is a mistake in the table of the collection.
+    pub fn finish(&mut self, file: &str, lines_before: u64) -> Result<RecordBatch, SourceError> {
+        self.batch.finish(file, lines_before)
+    }
+}
+
+/// The digest by which quarantine knows a document.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+#[cfg(test)]
+mod tests;

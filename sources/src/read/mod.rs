@@ -1,0 +1,98 @@
+//! Reading splits: bytes from the store, frames from bytes, batches from frames.
+//!
+//! Everything is pulled: a batch is decoded when the plan above asks for it, and while it is decoded the next chunk
+//! of bytes is on its way. A task holds two chunks, one line and one batch.
+
+mod chunks;
+mod documents;
+mod line_numbers;
+mod lines;
+mod parquet_rows;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use self::documents::DocumentReader;
+use self::parquet_rows::ParquetReader;
+use self::records::RecordReader;
+use crate::split::Split;
+use crate::{Collection, FileFormat, SourceError};
+
+/// Sizes that tests make small.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Bytes asked of the store at once.
+    pub(crate) chunk: u64,
+    /// Bytes first asked for beyond a split's end, where its last line ends; doubled until a chunk.
+    pub(crate) tail: u64,
+    /// A longer line or record is not held in memory but rejected.
+    pub(crate) longest_line: usize,
+    /// What is kept of a line that is too long.
+    pub(crate) beginning: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { chunk: 4 << 20, tail: 64 << 10, longest_line: 64 << 20, beginning: crate::json::redact::MAX_RAW_BYTES }
+    }
+}
+
+/// What all readers of a partition share.
+pub(crate) struct Site {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    store_url: String,
+    root: Path,
+    pub(crate) collection: Collection,
+    pub(crate) projection: Option<Vec<usize>>,
+    pub(crate) sizes: Sizes,
+}
+
+impl Site {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        store_url: &str,
+        root: Path,
+        collection: Collection,
+        projection: Option<Vec<usize>>,
+    ) -> Self {
+        Self { store, store_url: store_url.to_owned(), root, collection, projection, sizes: Sizes::default() }
+    }
+
+    /// Where a file of the export is in the store.
+    fn location(&self, split: &Split) -> Path {
+        split.file.path.split('/').fold(self.root.clone(), |path, part| path.join(part))
+    }
+}
+
+/// The reader of one split.
+pub(crate) enum Reader {
+    Documents(Box<DocumentReader>),
+    Records(Box<RecordReader>),
+    Parquet(Box<ParquetReader>),
+}
+
+impl Reader {
+    /// A reader that has not read anything yet.
+    pub(crate) fn open(site: Arc<Site>, split: Split) -> Self {
+        match split.file.format {
+            FileFormat::Json => Self::Documents(Box::new(DocumentReader::new(site, split))),
+            FileFormat::Csv => Self::Records(Box::new(RecordReader::new(site, split))),
+            FileFormat::Parquet => Self::Parquet(Box::new(ParquetReader::new(site, split))),
+        }
+    }
+
+    /// The next batch; the last one ends with the split's tally.
+    pub(crate) async fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        match self {
+            Self::Documents(reader) => reader.next_batch().await,
+            Self::Records(reader) => reader.next_batch().await,
+            Self::Parquet(reader) => reader.next_batch().await,
+        }
+    }
+}

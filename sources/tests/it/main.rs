@@ -1,0 +1,30 @@
+//! The crate through its public surface: folders, tables, plans, codecs.
+
+mod folder;
+mod parquet;
+mod plan;
+mod scan;
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// An export folder with these files.
+fn export(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (path, bytes) in files {
+        write(folder.path(), path, bytes);
+    }
+    folder
+}
+
+fn write(folder: &Path, path: &str, bytes: &[u8]) {
+    let path = folder.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn location(folder: &TempDir) -> &str {
+    folder.path().to_str().unwrap()
+}
