@@ -12,6 +12,8 @@ pub mod config;
 mod error;
 mod output;
 mod progress;
+#[cfg(test)]
+mod readme;
 pub mod run;
 mod sources;
 pub mod tables;

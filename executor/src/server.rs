@@ -13,7 +13,6 @@ use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::utils::{
     GrpcClientConfig, GrpcServerConfig, create_grpc_client_endpoint, create_grpc_server, create_grpc_server_incoming,
 };
-use ballista_executor::execution_engine::DefaultExecutionEngine;
 use ballista_executor::executor::Executor;
 use ballista_executor::executor_process::{ExecutorProcessConfig, structure_executor_metadata};
 use ballista_executor::executor_server;
@@ -30,6 +29,7 @@ use tonic::transport::Channel;
 use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
+use crate::cancellable::CancellableEngine;
 use crate::config::ExecutorConfig;
 use crate::connection_pool::ConnectionPool;
 use crate::error::{ExecutorError, Stopped};
@@ -169,7 +169,7 @@ impl TaskParts {
             Arc::clone(&self.functions),
             Arc::new(LoggingMetricsCollector::default()),
             self.slots,
-            Arc::new(DefaultExecutionEngine::with_client_pool(Arc::new(ConnectionPool::default()))),
+            Arc::new(CancellableEngine::new(ConnectionPool::default())),
         )
         .with_session_runtime_cache(Some(Arc::clone(&self.runtimes) as _))
     }

@@ -8,6 +8,7 @@
 //!   gets `TCP_NODELAY`, and port 0 is allowed.
 //! - The HTTP side. Ballista redirects `/` to a site on the internet and lets that site's scripts
 //!   call the API; here `/` is a page of our own and only the scheduler's own origin may call it.
+//! - The list of free slots, which Ballista lets leak when a stage is rolled back.
 //! - The timeouts, so that a dead executor is noticed in well under 30 seconds.
 //!
 //! Invariant: scheduler, executors and clients are built from one [`quickchat_engine::Engine`], so
@@ -19,6 +20,7 @@ mod error;
 mod progress;
 mod routes;
 mod server;
+mod slots;
 
 pub use config::{Liveness, SchedulerConfig};
 pub use error::SchedulerError;

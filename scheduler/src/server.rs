@@ -11,9 +11,11 @@ use axum::Router;
 use axum::serve::ListenerExt;
 use ballista_core::extension::SessionConfigExt;
 use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::cluster::memory::InMemoryJobState;
 use ballista_scheduler::config::{SchedulerConfig as BallistaConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use quickchat_engine::{Engine, session_config};
 use tokio::net::TcpListener;
@@ -24,6 +26,7 @@ use tracing::{info, warn};
 use crate::config::{SchedulerConfig, whole_seconds};
 use crate::error::SchedulerError;
 use crate::routes;
+use crate::slots::DerivedSlots;
 
 /// Ballista's server with the plan encodings that this project uses.
 pub(crate) type Server = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
@@ -114,7 +117,7 @@ pub async fn start(engine: &Engine, config: SchedulerConfig) -> Result<Scheduler
 
     let ballista = Arc::new(ballista_config(engine, &config, addr, http_addr));
     ballista.validate().map_err(SchedulerError::Start)?;
-    let cluster = BallistaCluster::new_from_config(&ballista).await.map_err(SchedulerError::Start)?;
+    let cluster = cluster_state(engine, &ballista);
     let server: Server = create_scheduler(cluster, Arc::clone(&ballista)).await.map_err(SchedulerError::Start)?;
     let server = Arc::new(server);
 
@@ -126,6 +129,23 @@ pub async fn start(engine: &Engine, config: SchedulerConfig) -> Result<Scheduler
     }
     info!(%addr, http = ?http_addr, callback = %ballista.scheduler_endpoint(), "scheduler is listening");
     Ok(SchedulerHandle { addr, http_addr, stop, servers })
+}
+
+/// Executors and jobs, in memory. Ballista would also share file statistics between sessions, which only serves tables
+/// that are listed from a folder; ours come from a log that has the statistics.
+fn cluster_state(engine: &Engine, ballista: &BallistaConfig) -> BallistaCluster {
+    let engine = engine.clone();
+    let jobs = InMemoryJobState::new(
+        ballista.scheduler_id.clone(),
+        Arc::new(move |config| engine.session_state(config)),
+        Arc::new(default_session),
+    );
+    BallistaCluster::new(Arc::new(DerivedSlots::default()), Arc::new(jobs))
+}
+
+/// For jobs that do not name a number of partitions; all clients of ours do.
+fn default_session() -> SessionConfig {
+    session_config(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 async fn bind(
@@ -159,10 +179,7 @@ fn ballista_config(
     addr: SocketAddr,
     http_addr: Option<SocketAddr>,
 ) -> BallistaConfig {
-    let session_engine = engine.clone();
-    // Every client names its own number of partitions; this is for jobs that do not.
-    let defaults = session_config(std::thread::available_parallelism().map_or(1, usize::from));
-    let message_bytes = defaults.ballista_grpc_client_max_message_size();
+    let message_bytes = default_session().ballista_grpc_client_max_message_size();
     // Ballista keeps the server's limit in 32 bits, the client's in 64.
     let message_bytes = u32::try_from(message_bytes).unwrap_or(u32::MAX);
     BallistaConfig {
@@ -180,8 +197,8 @@ fn ballista_config(
         grpc_server_max_decoding_message_size: message_bytes,
         grpc_server_max_encoding_message_size: message_bytes,
         grpc_client_max_message_size: message_bytes,
-        override_session_builder: Some(Arc::new(move |config| session_engine.session_state(config))),
-        override_config_producer: Some(Arc::new(move || defaults.clone())),
+        // The limits of the scheduler's own connections to executors are read from this.
+        override_config_producer: Some(Arc::new(default_session)),
         override_logical_codec: Some(engine.logical_codec()),
         override_physical_codec: Some(engine.physical_codec()),
         cors_allowed_origins: routes::own_origin(http_addr.unwrap_or(addr)),

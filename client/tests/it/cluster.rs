@@ -251,6 +251,8 @@ async fn an_executor_killed_while_it_runs_a_task_costs_time_but_no_row() {
     let job = slow_job(&processes.cluster, &data, &trace, None).await;
     wait_for(&job, "a task on each executor", |progress| progress.running_tasks >= 3).await;
     let victim = processes.busy(&job).await;
+    let pid = processes.pid(&victim);
+    wait_until("rows of the victim", || async { trace.of(pid) > 0 }).await;
     processes.kill(&victim);
     let started = Instant::now();
     assert_eq!(rows(&job.collect().await.unwrap()), (0..1200).sum::<i64>().to_string());
@@ -287,17 +289,21 @@ async fn an_executor_killed_after_its_shuffle_was_written_costs_time_but_no_row(
 async fn a_result_lost_with_an_executor_is_computed_again() {
     let mut processes = Processes::start(3).await;
     let data = Csv::new(6, 10);
-    let plan = plan(&processes.cluster, &data, "select v from numbers").await;
+    let trace = Trace::new();
+    let sql = format!("select trace(v, 0, '{}') as v from numbers", trace.path().display());
+    let plan = plan(&processes.cluster, &data, &sql).await;
     let job = processes.cluster.submit(&plan, "last stage").await.unwrap();
     let first_id = job.job_id();
     let probe = job.progress();
     wait_until("the end of the job", || async { probe.poll().await.unwrap().is_none() }).await;
-    let victim = processes.ids().await.remove(0);
+    let ids = processes.ids().await;
+    let holds_results = |id: &String| trace.of(processes.pid(id)) > 0;
+    let victim = ids.into_iter().find(holds_results).expect("somebody has done the work");
     processes.kill(&victim);
     let batches = job.collect().await.unwrap();
     let found: BTreeSet<i64> = batches.iter().flat_map(|batch| ints(batch.column(0))).collect();
     assert_eq!((found.len(), batches.iter().map(RecordBatch::num_rows).sum::<usize>()), (60, 60));
-    assert_ne!(job.job_id(), first_id, "a part of the result must have been on the victim");
+    assert_ne!(job.job_id(), first_id, "the job must have run again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -664,8 +670,9 @@ impl Processes {
         &mut self.executors.iter_mut().find(|(own, _)| *own == port).unwrap().1
     }
 
-    fn pid(&mut self, id: &str) -> u32 {
-        self.child(id).id()
+    fn pid(&self, id: &str) -> u32 {
+        let port = self.ports[id];
+        self.executors.iter().find(|(own, _)| *own == port).unwrap().1.id()
     }
 
     /// SIGKILL.

@@ -1,7 +1,7 @@
-//! `count_map(text, count)` and `merge_count_maps(map)`: counts by text, as a map.
+//! `count_map(text, count)`: counts by text, as a map.
 //!
-//! Counts of one text are added up; the map is in ascending order of its keys. Null texts, counts and maps
-//! do not count; without any row the map is empty, never null.
+//! Counts of one text are added up; the map is in ascending order of its keys. Null texts and counts do not
+//! count; without any row the map is empty, never null.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, MapArray, StringBuilder, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
-use datafusion::common::{exec_err, plan_err};
+use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -20,6 +20,8 @@ use super::arguments::strings;
 use super::groups::{GroupState, Groups, SingleGroup, counts};
 use crate::column::map_of;
 
+const NAME: &str = "count_map";
+
 /// Bytes that an entry of a map costs besides its text, roughly.
 const ENTRY_BYTES: usize = 64;
 
@@ -27,7 +29,7 @@ fn map_type() -> DataType {
     map_of(DataType::Utf8, DataType::Int64)
 }
 
-/// `count_map(text, count)`: see the module.
+/// See the module.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct CountMap {
     signature: Signature,
@@ -39,40 +41,9 @@ impl CountMap {
     }
 }
 
-/// `merge_count_maps(map)`: see the module.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct MergeCountMaps {
-    signature: Signature,
-}
-
-impl MergeCountMaps {
-    pub(super) fn new() -> Self {
-        Self { signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-/// What the rows of an aggregate are.
-#[derive(Debug, Clone, Copy)]
-enum Input {
-    /// A text and a count.
-    Counts,
-    /// A map of them.
-    Maps,
-}
-
-fn accumulator(input: Input) -> Box<dyn Accumulator> {
-    let mut maps = CountMaps { input, groups: Groups::default() };
-    maps.groups.reserve(1);
-    Box::new(SingleGroup(maps))
-}
-
-fn state_fields(args: &StateFieldsArgs<'_>) -> Vec<FieldRef> {
-    vec![Arc::new(Field::new(format!("{}[map]", args.name), map_type(), true))]
-}
-
 impl AggregateUDFImpl for CountMap {
     fn name(&self) -> &str {
-        "count_map"
+        NAME
     }
 
     fn signature(&self) -> &Signature {
@@ -84,11 +55,13 @@ impl AggregateUDFImpl for CountMap {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        Ok(state_fields(&args))
+        Ok(vec![Arc::new(Field::new(format!("{}[map]", args.name), map_type(), true))])
     }
 
     fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(accumulator(Input::Counts))
+        let mut maps = CountMaps::default();
+        maps.groups.reserve(1);
+        Ok(Box::new(SingleGroup(maps)))
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
@@ -96,40 +69,7 @@ impl AggregateUDFImpl for CountMap {
     }
 
     fn create_groups_accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(CountMaps { input: Input::Counts, groups: Groups::default() }))
-    }
-}
-
-impl AggregateUDFImpl for MergeCountMaps {
-    fn name(&self) -> &str {
-        "merge_count_maps"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        match arguments {
-            [DataType::Map(_, _)] => Ok(map_type()),
-            other => plan_err!("merge_count_maps takes a map of counts by text, not {other:?}"),
-        }
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        Ok(state_fields(&args))
-    }
-
-    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(accumulator(Input::Maps))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(CountMaps { input: Input::Maps, groups: Groups::default() }))
+        Ok(Box::new(CountMaps::default()))
     }
 }
 
@@ -176,44 +116,9 @@ fn map_array(maps: &[Counts]) -> Result<ArrayRef> {
 }
 
 /// The counts of all groups.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct CountMaps {
-    input: Input,
     groups: Groups<Counts>,
-}
-
-impl CountMaps {
-    fn add_counts(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>) -> Result<()> {
-        let texts = strings(&values[0])?;
-        let numbers = values[1].as_primitive::<Int64Type>();
-        for (row, group) in groups.iter().enumerate() {
-            if counts(filter, &texts, row) && numbers.is_valid(row) {
-                self.groups.change(*group, |counts| counts.add(texts.value(row), numbers.value(row)));
-            }
-        }
-        Ok(())
-    }
-
-    fn add_maps(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>) -> Result<()> {
-        let Some(maps) = values[0].as_map_opt() else {
-            return exec_err!("maps of counts cannot be made of {}", values[0].data_type());
-        };
-        let texts = strings(maps.keys())?;
-        let Some(numbers) = maps.values().as_primitive_opt::<Int64Type>() else {
-            return exec_err!("counts are longs, not {}", maps.values().data_type());
-        };
-        for (row, group) in groups.iter().enumerate() {
-            if !counts(filter, maps, row) {
-                continue;
-            }
-            let offsets = maps.value_offsets();
-            for at in offsets[row]..offsets[row + 1] {
-                let at = usize::try_from(at).unwrap_or_default();
-                self.groups.change(*group, |counts| counts.add(texts.value(at), numbers.value(at)));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl GroupsAccumulator for CountMaps {
@@ -225,10 +130,14 @@ impl GroupsAccumulator for CountMaps {
         total_num_groups: usize,
     ) -> Result<()> {
         self.groups.reserve(total_num_groups);
-        match self.input {
-            Input::Counts => self.add_counts(values, group_indices, opt_filter),
-            Input::Maps => self.add_maps(values, group_indices, opt_filter),
+        let texts = strings(&values[0])?;
+        let numbers = values[1].as_primitive::<Int64Type>();
+        for (row, group) in group_indices.iter().enumerate() {
+            if counts(opt_filter, &texts, row) && numbers.is_valid(row) {
+                self.groups.change(*group, |counts| counts.add(texts.value(row), numbers.value(row)));
+            }
         }
+        Ok(())
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -241,13 +150,25 @@ impl GroupsAccumulator for CountMaps {
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.groups.reserve(total_num_groups);
-        self.add_maps(values, group_indices, None)
+        let Some(maps) = values[0].as_map_opt() else {
+            return exec_err!("{NAME} merges maps, not {}", values[0].data_type());
+        };
+        let texts = strings(maps.keys())?;
+        let numbers = maps.values().as_primitive::<Int64Type>();
+        let offsets = maps.value_offsets();
+        for (row, group) in group_indices.iter().enumerate() {
+            for at in offsets[row]..offsets[row + 1] {
+                let at = usize::try_from(at).unwrap_or_default();
+                self.groups.change(*group, |counts| counts.add(texts.value(at), numbers.value(at)));
+            }
+        }
+        Ok(())
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |array| array.len());
         let groups: Vec<usize> = (0..rows).collect();
-        let mut each = Self { input: self.input, groups: Groups::default() };
+        let mut each = Self::default();
         each.update_batch(values, &groups, opt_filter, rows)?;
         each.state(EmitTo::All)
     }
@@ -274,7 +195,7 @@ mod tests {
     fn counts_are_added_up_and_merged() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), Some("a"), None, Some("b")]));
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(2), Some(4), Some(8)]));
-        let mut counting = CountMaps { input: Input::Counts, groups: Groups::default() };
+        let mut counting = CountMaps::default();
         counting.update_batch(&[texts.clone(), numbers.clone()], &[0, 0, 1, 0], None, 2).unwrap();
         assert!(counting.size() > 0);
         let maps = counting.state(EmitTo::All).unwrap();
@@ -282,7 +203,7 @@ mod tests {
         assert_eq!(entries(&maps[0], 1), [], "a null text makes no entry");
 
         let each = counting.convert_to_state(&[texts, numbers], None).unwrap();
-        let mut merging = CountMaps { input: Input::Maps, groups: Groups::default() };
+        let mut merging = CountMaps::default();
         merging.merge_batch(&each, &[0, 0, 0, 0], 1).unwrap();
         merging.merge_batch(&maps, &[0, 0], 1).unwrap();
         let merged = merging.evaluate(EmitTo::All).unwrap();

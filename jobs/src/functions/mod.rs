@@ -60,7 +60,6 @@ pub fn all() -> Functions {
             AggregateUDF::from(exact_sum::ExactSum::new()),
             AggregateUDF::from(sessions::Sessions::new()),
             AggregateUDF::from(count_map::CountMap::new()),
-            AggregateUDF::from(count_map::MergeCountMaps::new()),
             AggregateUDF::from(distinct_others::DistinctOthers::new()),
         ]
         .map(Arc::new)

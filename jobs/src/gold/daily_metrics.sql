@@ -3,30 +3,45 @@
 -- as_of to as_of_date; dates without any activity have a row too. No data at all: no rows.
 -- Invariants: totals of users and conversations never fall; the counts of messages_by_type add up to
 -- total_messages; durations are summed exactly.
-WITH message_cells AS (
+WITH no_facts AS (
+    -- No row, but the names and types of what the parts below are about; each leaves out what it is not.
+    SELECT
+        CAST(NULL AS DATE) AS metric_date,
+        CAST(NULL AS BOOLEAN) AS is_in_calendar,
+        CAST(NULL AS BIGINT) AS new_users,
+        CAST(NULL AS BIGINT) AS new_conversations,
+        nullif('', '') AS message_type,
+        CAST(NULL AS BIGINT) AS messages,
+        CAST(NULL AS BIGINT) AS media_bytes,
+        CAST(NULL AS BIGINT) AS peak,
+        CAST(NULL AS BIGINT) AS active_conversations,
+        CAST(NULL AS BIGINT) AS total_reactions,
+        CAST(NULL AS BIGINT) AS total_calls,
+        CAST(NULL AS BIGINT) AS audio_calls,
+        CAST(NULL AS BIGINT) AS video_calls,
+        CAST(NULL AS DOUBLE) AS call_seconds,
+        CAST(NULL AS BIGINT) AS timed_calls,
+        CAST(NULL AS BIGINT) AS active_users,
+        CAST(NULL AS BIGINT) AS sessions
+    WHERE false
+),
+
+message_cells AS (
     SELECT created_date, message_type, hour, count(*) AS messages, sum(attachment_bytes) AS media_bytes
     FROM silver.messages
     WHERE created_at < $as_of
     GROUP BY created_date, message_type, hour
 ),
 
-message_hours AS (
-    SELECT *, sum(messages) OVER (PARTITION BY created_date, hour) AS messages_of_hour
-    FROM message_cells
-),
-
 message_days AS (
     SELECT
         created_date AS metric_date,
-        sum(messages) AS total_messages,
-        sum(messages) FILTER (WHERE message_type = 'text') AS text_messages,
-        sum(messages) FILTER (WHERE message_type IN ('image', 'video', 'audio', 'file')) AS media_messages,
-        count_map(message_type, messages) AS messages_by_type,
-        sum(media_bytes) AS media_bytes,
-        -- One number that orders by messages first and then by the earlier hour.
-        max(messages_of_hour * 24 + (23 - hour)) AS peak
-    FROM message_hours
-    GROUP BY created_date
+        message_type,
+        messages,
+        media_bytes,
+        -- One number that orders by messages of the hour first and then by the earlier hour.
+        sum(messages) OVER (PARTITION BY created_date, hour) * 24 + (23 - hour) AS peak
+    FROM message_cells
 ),
 
 conversations_of_day AS (
@@ -106,22 +121,40 @@ calendar AS (
     FROM calendar_range
 ),
 
-facts AS (
+creations AS (
+    SELECT * FROM no_facts
+    UNION ALL BY NAME
     SELECT * FROM calendar
+    UNION ALL BY NAME
+    SELECT * FROM user_days
+    UNION ALL BY NAME
+    SELECT * FROM conversation_days
+),
+
+messages AS (
+    SELECT * FROM no_facts
     UNION ALL BY NAME
     SELECT * FROM message_days
     UNION ALL BY NAME
     SELECT * FROM active_conversation_days
     UNION ALL BY NAME
-    SELECT * FROM user_days
-    UNION ALL BY NAME
-    SELECT * FROM conversation_days
+    SELECT * FROM reaction_days
+),
+
+others AS (
+    SELECT * FROM no_facts
     UNION ALL BY NAME
     SELECT * FROM call_days
     UNION ALL BY NAME
-    SELECT * FROM reaction_days
-    UNION ALL BY NAME
     SELECT * FROM activity_days
+),
+
+facts AS (
+    SELECT * FROM creations
+    UNION ALL BY NAME
+    SELECT * FROM messages
+    UNION ALL BY NAME
+    SELECT * FROM others
 ),
 
 days AS (
@@ -129,10 +162,10 @@ days AS (
         metric_date,
         coalesce(sum(active_users), 0) AS active_users,
         coalesce(sum(new_users), 0) AS new_users,
-        coalesce(sum(total_messages), 0) AS total_messages,
-        coalesce(sum(text_messages), 0) AS text_messages,
-        coalesce(sum(media_messages), 0) AS media_messages,
-        merge_count_maps(messages_by_type) AS messages_by_type,
+        coalesce(sum(messages), 0) AS total_messages,
+        coalesce(sum(messages) FILTER (WHERE message_type = 'text'), 0) AS text_messages,
+        coalesce(sum(messages) FILTER (WHERE message_type IN ('image', 'video', 'audio', 'file')), 0) AS media_messages,
+        count_map(message_type, messages) AS messages_by_type,
         coalesce(sum(total_calls), 0) AS total_calls,
         coalesce(sum(audio_calls), 0) AS audio_calls,
         coalesce(sum(video_calls), 0) AS video_calls,

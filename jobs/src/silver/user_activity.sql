@@ -3,7 +3,27 @@
 -- Invariants: orphan users have rows; messages are received by the participants of now, but not by their
 -- sender; a call belongs to the date of its created_at, also for who joined it, while its session event is
 -- at joined_at, so a row may hold nothing but a session. Durations are summed exactly.
-WITH messages_sent AS (
+WITH no_activity AS (
+    -- No row, but the names and types of what the parts below are about; each leaves out what it is not.
+    SELECT
+        nullif('', '') AS user_id,
+        CAST(NULL AS DATE) AS activity_date,
+        CAST(NULL AS BIGINT) AS messages_sent,
+        CAST(NULL AS BIGINT) AS messages_received,
+        CAST(NULL AS BIGINT) AS reactions_given,
+        CAST(NULL AS BIGINT) AS reactions_received,
+        CAST(NULL AS BIGINT) AS calls_initiated,
+        CAST(NULL AS BIGINT) AS calls_received,
+        CAST(NULL AS BIGINT) AS calls_joined,
+        CAST(NULL AS DOUBLE) AS call_seconds,
+        CAST(NULL AS BIGINT) AS conversations_active,
+        CAST(NULL AS BIGINT) AS new_conversations_started,
+        CAST(NULL AS BIGINT) AS media_shared,
+        CAST(NULL AS BIGINT) AS sessions
+    WHERE false
+),
+
+messages_sent AS (
     SELECT
         conversation_id,
         sender_id,
@@ -106,22 +126,40 @@ sessions AS (
     GROUP BY user_id, session_date
 ),
 
-activity AS (
+messages AS (
+    SELECT * FROM no_activity
+    UNION ALL BY NAME
     SELECT * FROM sending
     UNION ALL BY NAME
     SELECT * FROM receiving
     UNION ALL BY NAME
     SELECT * FROM starting
+),
+
+reactions AS (
+    SELECT * FROM no_activity
     UNION ALL BY NAME
     SELECT * FROM reacting
     UNION ALL BY NAME
     SELECT * FROM reacted_to
+),
+
+calls_and_sessions AS (
+    SELECT * FROM no_activity
     UNION ALL BY NAME
     SELECT * FROM calling
     UNION ALL BY NAME
     SELECT * FROM called
     UNION ALL BY NAME
     SELECT * FROM sessions
+),
+
+activity AS (
+    SELECT * FROM messages
+    UNION ALL BY NAME
+    SELECT * FROM reactions
+    UNION ALL BY NAME
+    SELECT * FROM calls_and_sessions
 ),
 
 days AS (

@@ -39,17 +39,16 @@ struct Case {
 #[tokio::test]
 async fn every_case_gives_the_expected_rows() {
     let catalog = Catalog::builtin().unwrap();
-    let only = std::env::var("CASE").ok();
+    let mut failures = Vec::new();
     for job in catalog.jobs() {
         let folders = folders_of(&cases_folder().join(job.name().to_string().replace('.', "_")));
         assert!(folders.len() >= MIN_CASES_OF_JOB, "{} has {} cases", job.name(), folders.len());
         for folder in folders {
             let case = read_case(&catalog, job, &folder);
-            if only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
-                run_case(&catalog, job, &case).await;
-            }
+            failures.extend(run_case(&catalog, job, &case).await.err());
         }
     }
+    assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
@@ -61,30 +60,35 @@ fn every_folder_of_cases_belongs_to_a_job() {
     }
 }
 
-async fn run_case(catalog: &Catalog, job: &Job, case: &Case) {
+/// Runs a case in every layout; the error says how the first wrong result differs.
+async fn run_case(catalog: &Catalog, job: &Job, case: &Case) -> Result<(), String> {
     for layout in LAYOUTS {
         let context = lake::session(catalog, job, &case.tables, layout);
         let plan = lake::plan(&context, job, &case.parameters).await;
         let batches = lake::under_contract(job, &lake::collect(&context, plan).await);
-        check(case, job, rows::from_batches(&batches), &format!("{layout:?}"));
+        check(case, job, rows::from_batches(&batches), &format!("{layout:?}"))?;
     }
     let context = lake::session(catalog, job, &case.tables, LAYOUTS[2]);
     let plan = lake::plan(&context, job, &case.parameters).await;
     let sent = plans::send(&context, plan).await;
-    check(case, job, rows::from_batches(&lake::under_contract(job, &sent)), "sent as bytes");
+    check(case, job, rows::from_batches(&lake::under_contract(job, &sent)), "sent as bytes")
 }
 
-fn check(case: &Case, job: &Job, actual: Vec<Row>, how: &str) {
+fn check(case: &Case, job: &Job, actual: Vec<Row>, how: &str) -> Result<(), String> {
     check_key(case, job, &actual, how);
     let mut lines: Vec<String> = actual.into_iter().map(|row| line(job, row)).collect();
     lines.sort_unstable();
+    if lines == case.expected {
+        return Ok(());
+    }
     let missing: Vec<_> = case.expected.iter().filter(|line| !lines.contains(line)).collect();
     let surplus: Vec<_> = lines.iter().filter(|line| !case.expected.contains(line)).collect();
-    assert!(
-        missing.is_empty() && surplus.is_empty() && lines.len() == case.expected.len(),
-        "{} ({how})\nexpected, but not there: {missing:#?}\nthere, but not expected: {surplus:#?}",
-        case.name
-    );
+    Err(format!(
+        "{} ({how}), {} rows of {}\nexpected, but not there: {missing:#?}\nthere, but not expected: {surplus:#?}",
+        case.name,
+        lines.len(),
+        case.expected.len()
+    ))
 }
 
 fn check_key(case: &Case, job: &Job, rows: &[Row], how: &str) {

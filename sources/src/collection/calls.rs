@@ -51,8 +51,7 @@ fn settle(row: &mut Staged<'_>) {
     }
 }
 
-/// Exact: instants up to the year 9999 are below 2^53 microseconds apart times 36, and the division rounds once
-/// for every span below 285 years.
+/// The conversion to a float rounds only spans of more than 2^53 microseconds, which is 285 years.
 #[allow(clippy::cast_precision_loss)]
 fn seconds_between(start_micros: i64, end_micros: i64) -> f64 {
     (end_micros - start_micros) as f64 / 1e6

@@ -203,8 +203,8 @@ impl BatchBuilder {
     }
 }
 
-/// The reject structs: null but for rejects. Children of null structs are empty, not null, so that they keep their
-/// own nullability in every format.
+/// The reject structs: null but for rejects. Children of null structs are null too, because expressions that take a
+/// field out of a struct do not all look at the struct's own nulls.
 fn reject_column(
     rows: usize,
     rejects: &[(usize, Reject)],
@@ -221,10 +221,9 @@ fn reject_column(
     let mut next = rejects.iter().peekable();
     for (row, valid) in valid.iter_mut().enumerate() {
         let Some((_, reject)) = next.next_if(|(at, _)| *at == row) else {
-            for builder in [&mut sha256, &mut raw, &mut reason, &mut position] {
-                builder.append_value("");
+            for builder in [&mut sha256, &mut raw, &mut reason, &mut field, &mut position] {
+                builder.append_null();
             }
-            field.append_null();
             continue;
         };
         *valid = true;

@@ -62,10 +62,10 @@ impl Row {
             let at = self.slots[*slot];
             match value(document, at) {
                 None => {}
+                // The first that has elements, else the last.
                 Some(Node::Array { len, .. }) => {
-                    if chosen.is_none_or(|(_, chosen_len, _)| chosen_len == 0) {
-                        chosen = Some((at, len, name));
-                    }
+                    let earlier = chosen.filter(|(_, earlier_len, _)| *earlier_len > 0);
+                    chosen = earlier.or(Some((at, len, name)));
                 }
                 Some(_) => return Err(Failure::at(Reason::WrongType, name)),
             }

@@ -4,20 +4,8 @@
 //! plain values, in which strings are positions in the parsed document; then the whole row is appended, which cannot
 //! fail. So a document that fails at its last field leaves no trace in the builders, and a row costs no allocation.
 //!
-//! [`Decoder`] takes JSON documents, [`RecordDecoder`] rows of text fields. Both give batches of
-//! [`output_schema`](crate::output_schema).
-//!
-//! ```
-//! use quickchat_sources::{Collection, decode::{Decoder, Place}};
-//!
-//! let mut decoder = Decoder::new(Collection::Users);
-//! decoder.push_line(br#"{"_id":"u1","createdAt":"2024-05-01T10:00:00Z"}"#, Place { ordinal: 0, line: 1 });
-//! decoder.push_line(br#"{"_id":7}"#, Place { ordinal: 1, line: 2 });
-//! decoder.push_tally(2);
-//! let batch = decoder.finish("mongodb/users.json", 0)?;
-//! assert_eq!(batch.num_rows(), 3);
-//! # Ok::<(), quickchat_sources::SourceError>(())
-//! ```
+//! [`Decoder`] takes JSON documents, `RecordDecoder` rows of text fields. Both give batches of
+//! [`output_schema`](crate::output_schema). Neither does I/O, so a bench can feed them from memory.
 
 mod batch;
 mod builders;
@@ -37,8 +25,7 @@ pub(crate) use cell::{Cell, Staged, Strings, Text};
 use document::Row;
 pub(crate) use failure::{Failure, Reason};
 use plan::Plan;
-pub use record::RecordDecoder;
-pub(crate) use record::{Fields, row_json};
+pub(crate) use record::{Fields, RecordDecoder, row_json};
 
 use crate::json::{Parser, redact};
 use crate::{Collection, SourceError};

@@ -58,7 +58,7 @@ impl Strings for Fields {
 }
 
 /// Decodes rows of one table whose fields are text.
-pub struct RecordDecoder {
+pub(crate) struct RecordDecoder {
     plan: Plan,
     header: Vec<String>,
     /// For each column, where its accepted fields stand in the row and their names.
@@ -140,7 +140,7 @@ impl RecordDecoder {
     ///
     /// # Errors
     /// [`SourceError::Batch`] if Arrow refuses the columns, which is a mistake in the table of the collection.
-    pub fn finish(&mut self, file: &str) -> Result<RecordBatch, SourceError> {
+    pub(crate) fn finish(&mut self, file: &str) -> Result<RecordBatch, SourceError> {
         self.batch.finish(file, 0)
     }
 

@@ -34,7 +34,7 @@ impl StoredFile {
     pub(super) fn new(site: &Site, split: &Split) -> Self {
         Self {
             store: Arc::clone(&site.store),
-            location: site.location(split),
+            location: site.location(&split.file.path),
             name: split.file.path.clone(),
             size: split.file.size,
             e_tag: split.file.e_tag.clone(),
@@ -159,7 +159,7 @@ impl GzipReader {
 /// Either.
 pub(super) enum Chunks {
     Plain(RangeReader),
-    Gzip(GzipReader),
+    Gzip(Box<GzipReader>),
 }
 
 impl Chunks {
@@ -167,7 +167,7 @@ impl Chunks {
     pub(super) fn open(site: &Site, split: &Split, start: u64) -> Self {
         let file = StoredFile::new(site, split);
         if split.file.gzip {
-            Self::Gzip(GzipReader::new(file, site.sizes))
+            Self::Gzip(Box::new(GzipReader::new(file, site.sizes)))
         } else {
             Self::Plain(RangeReader::new(file, start, split.end, site.sizes))
         }

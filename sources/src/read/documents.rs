@@ -49,14 +49,12 @@ impl DocumentReader {
             match self.lines.next() {
                 Step::Line { bytes, offset, number } => {
                     self.read += 1;
-                    let ordinal = self.split.ordinal(offset);
-                    let place = Place { ordinal, line: number };
+                    let place = place(&self.split, offset, number);
                     self.decoder.push_line(bytes, place);
                 }
                 Step::TooLong { beginning, sha256, offset, number } => {
                     self.read += 1;
-                    let ordinal = self.split.ordinal(offset);
-                    let place = Place { ordinal, line: number };
+                    let place = place(&self.split, offset, number);
                     self.decoder.push_too_long(beginning, sha256, place);
                 }
                 Step::NeedInput => match self.chunks.next().await? {
@@ -96,4 +94,8 @@ impl DocumentReader {
         let counted = line_numbers::before(&file, &identity, self.split.start, self.site.sizes).await?;
         Ok(*self.lines_before.insert(counted))
     }
+}
+
+fn place(split: &Split, offset: u64, line: u64) -> Place {
+    Place { ordinal: split.ordinal(offset), line }
 }

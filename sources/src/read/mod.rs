@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use object_store::ObjectStore;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 
 use self::documents::DocumentReader;
 use self::parquet_rows::ParquetReader;
@@ -65,8 +65,12 @@ impl Site {
     }
 
     /// Where a file of the export is in the store.
-    fn location(&self, split: &Split) -> Path {
-        split.file.path.split('/').fold(self.root.clone(), |path, part| path.join(part))
+    ///
+    /// The parts are those that the store itself listed, and are taken as they are: to append them as new parts would
+    /// encode them a second time.
+    fn location(&self, path: &str) -> Path {
+        let parts = path.split('/').filter_map(|part| PathPart::parse(part).ok());
+        self.root.parts().chain(parts).collect()
     }
 }
 
@@ -80,6 +84,9 @@ pub(crate) enum Reader {
 impl Reader {
     /// A reader that has not read anything yet.
     pub(crate) fn open(site: Arc<Site>, split: Split) -> Self {
+        if split.file.size == 0 {
+            tracing::warn!(file = split.file.path, "the export file is empty");
+        }
         match split.file.format {
             FileFormat::Json => Self::Documents(Box::new(DocumentReader::new(site, split))),
             FileFormat::Csv => Self::Records(Box::new(RecordReader::new(site, split))),

@@ -1,5 +1,8 @@
 //! The crate through its public surface: folders, tables, plans, codecs.
 
+// Helpers outside of test functions may panic too: a broken fixture is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod folder;
 mod parquet;
 mod plan;

@@ -58,7 +58,7 @@ async fn columns_that_nobody_reads_are_not_built() {
     let folder = export(&[("mongodb/users.json", b"{\"_id\":\"u\",\"createdAt\":5}\n")]);
     let plan = query(&folder, small(), "EXPLAIN SELECT role FROM users").await.unwrap();
     assert!(plan.contains("SourceScanExec: collection=users, columns=[role]"), "{plan}");
-    let count = query(&folder, small(), "SELECT count(*) FROM users").await.unwrap();
+    let count = query(&folder, SplitPolicy::default(), "SELECT count(*) FROM users").await.unwrap();
     // The document and the tally.
     assert!(count.contains("| 2 "), "{count}");
 }
@@ -93,4 +93,17 @@ async fn a_file_that_changes_after_listing_fails_the_query() {
     let rows = context.sql("SELECT * FROM users").await.unwrap().collect().await;
     let error = rows.unwrap_err().to_string();
     assert!(error.contains("mongodb/users.json was changed"), "{error}");
+}
+
+#[tokio::test]
+async fn file_names_of_every_kind_can_be_read() {
+    let folder = export(&[
+        ("mongodb/users_\u{e9} #1%.json", b"{\"_id\":\"u\",\"createdAt\":5}\n"),
+        ("mongodb/users_~[2].json", b"{\"_id\":7}"),
+    ]);
+    let sql = "SELECT user_id AS v FROM users WHERE _output = 0 \
+               UNION ALL SELECT _reject['source_position'] FROM users WHERE _output = 1";
+    let rows = query(&folder, small(), sql).await.unwrap();
+    assert!(rows.contains("| u "), "{rows}");
+    assert!(rows.contains("mongodb/users_"), "{rows}");
 }

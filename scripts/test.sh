@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Runs every test of the project: unit tests, case files, integration tests against real processes, and the comparison
+# of whole lakes with the independent implementation in reference/.
+
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+cd "$ROOT"
+
+# The packages that the reference needs, in a virtual environment of their own, made anew when the versions change.
+venv=$CACHE/reference-$(sha256sum reference/requirements.txt | cut -c1-12)
+if [ ! -x "$venv/bin/python" ] || [ ! -e "$venv/complete" ]; then
+  say "Installing the reference's packages"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r reference/requirements.txt
+  touch "$venv/complete"
+fi
+export QUICKCHAT_REFERENCE_PYTHON=$venv/bin/python
+
+(cd reference && "$QUICKCHAT_REFERENCE_PYTHON" -m unittest discover -s tests -t .)
+
+# Binaries first: the integration tests start them as processes.
+cargo build --locked --workspace --bins
+cargo test --locked --workspace "$@"
