@@ -112,11 +112,18 @@ def _decode_auth_users(export):
             faults.add("wrong_type")
         row = _auth_user(columns, faults)
         if faults.reasons:
-            kept = {name: text for name, text in columns.items() if not is_secret(name) and name != "user_agent"}
+            kept = {name: text for name, text in columns.items() if not _is_withheld(name)}
+            if len(fields) != len(header) and any(map(_is_withheld, header)):
+                # Names and values may be shifted against each other, so any field but the first may be a secret.
+                kept = {name: kept[name] for name in header[:1] if name in kept}
             refused.append(_refused(line, faults, kept))
         else:
             rows.append(row | {"source_system": "mysql"})
     return rows, refused
+
+
+def _is_withheld(name):
+    return is_secret(name) or name == "user_agent"
 
 
 def _fields(line, faults):

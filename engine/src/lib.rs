@@ -116,7 +116,7 @@ impl Engine {
 fn builtin_functions() -> Functions {
     let jobs = quickchat_jobs::functions::all();
     let mut functions = Functions { scalar: jobs.scalar, aggregate: jobs.aggregate };
-    functions.scalar.push(Arc::new(quickchat_lake::operation::row_hash()));
+    functions.scalar.extend(quickchat_lake::operation::functions().into_iter().map(Arc::new));
     functions
 }
 

@@ -7,20 +7,21 @@
 //!
 //! - ports that may be 0,
 //! - a work folder that is removed at the end, and leftovers of killed executors removed at the start,
-//! - tasks that end when they are cancelled,
+//! - tasks that end when they are cancelled, and whose output nobody can mistake for another attempt's,
 //! - one object-store registry for all tasks, and a bounded memory pool for each,
 //! - a drain that first lets running tasks end and report, and only then says goodbye.
 
-mod cancellable;
 pub mod cli;
 mod config;
 mod connection_pool;
 mod drain;
 mod error;
+mod live_tasks;
 mod memory;
 mod scheduler_url;
 mod server;
 mod stop_check;
+mod task_engine;
 mod task_runtime;
 mod work_dir;
 

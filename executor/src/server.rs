@@ -29,10 +29,11 @@ use tonic::transport::Channel;
 use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
-use crate::cancellable::CancellableEngine;
 use crate::config::ExecutorConfig;
 use crate::connection_pool::ConnectionPool;
 use crate::error::{ExecutorError, Stopped};
+use crate::live_tasks::{LiveTasks, watch};
+use crate::task_engine::TaskEngine;
 use crate::task_runtime::TaskRuntimes;
 use crate::work_dir::{WorkDir, sweep};
 
@@ -48,7 +49,8 @@ pub struct ExecutorHandle {
     pub(crate) scheduler: SchedulerGrpcClient<Channel>,
     shutdown: ShutdownNotifier,
     told_to_stop: mpsc::Receiver<bool>,
-    sweeper: JoinHandle<()>,
+    /// Loops that end with the executor.
+    chores: Vec<JoinHandle<()>>,
     work_dir: WorkDir,
     flight_addr: SocketAddr,
 }
@@ -99,7 +101,7 @@ impl ExecutorHandle {
         // Fails only when every service has already ended.
         let _already_ended = notify_shutdown.send(());
         drop((notify_shutdown, shutdown_complete_tx));
-        self.sweeper.abort();
+        self.chores.iter().for_each(JoinHandle::abort);
         if tokio::time::timeout(STOP_PATIENCE, shutdown_complete_rx.recv()).await.is_err() {
             warn!("services of the executor still run after {STOP_PATIENCE:?}");
         }
@@ -126,10 +128,12 @@ pub async fn start(engine: &Engine, config: ExecutorConfig) -> Result<ExecutorHa
     let executor =
         register(engine, &config, flight_addr, message_bytes, &parts, &scheduler, &shutdown, tell_to_stop).await?;
     serve_flight(flight, &work_dir, message_bytes, &shutdown);
-    let sweeper =
-        tokio::spawn(sweep(work_dir.shuffle().to_owned(), config.job_data_ttl, config.sweep_interval));
+    let chores = vec![
+        tokio::spawn(sweep(work_dir.shuffle().to_owned(), config.job_data_ttl, config.sweep_interval)),
+        tokio::spawn(watch(parts.live.clone(), scheduler.clone())),
+    ];
     info!(id = %executor.metadata.id, flight = %flight_addr, scheduler = %config.scheduler, slots, "executor is ready");
-    Ok(ExecutorHandle { executor, scheduler, shutdown, told_to_stop, sweeper, work_dir, flight_addr })
+    Ok(ExecutorHandle { executor, scheduler, shutdown, told_to_stop, chores, work_dir, flight_addr })
 }
 
 /// What every task of this executor shares.
@@ -137,6 +141,7 @@ struct TaskParts {
     shuffle: String,
     functions: Arc<BallistaFunctionRegistry>,
     runtimes: Arc<TaskRuntimes>,
+    live: LiveTasks,
     slots: usize,
 }
 
@@ -153,6 +158,7 @@ impl TaskParts {
             shuffle: work_dir.shuffle().to_string_lossy().into_owned(),
             functions: Arc::new(BallistaFunctionRegistry::from(&state)),
             runtimes: Arc::new(TaskRuntimes::new(base, bytes_per_slot)),
+            live: LiveTasks::default(),
             slots,
         })
     }
@@ -169,7 +175,7 @@ impl TaskParts {
             Arc::clone(&self.functions),
             Arc::new(LoggingMetricsCollector::default()),
             self.slots,
-            Arc::new(CancellableEngine::new(ConnectionPool::default())),
+            Arc::new(TaskEngine::new(ConnectionPool::default(), self.live.clone())),
         )
         .with_session_runtime_cache(Some(Arc::clone(&self.runtimes) as _))
     }

@@ -21,17 +21,17 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, RecordBatchStream, SendableRecordBatchStream,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, RecordBatchStream,
+    ReplaceChildrenOptions, SendableRecordBatchStream,
 };
 use futures::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Puts the checks into a stage plan, whose root is a shuffle writer.
 pub(crate) fn insert(plan: Arc<dyn ExecutionPlan>, token: &CancellationToken) -> Result<Arc<dyn ExecutionPlan>> {
-    let mut statistics_below_root = false;
+    // Ballista looks for statistics by walking down from the writer, and stops at nodes that it does not know.
+    let bare_top = holds_statistics(&plan);
     let checked = plan.transform_up(|node| {
-        // Ballista looks for this node by walking down from the writer, and stops at nodes that it does not know.
-        statistics_below_root |= node.name() == "RuntimeStatsExec";
         let children = node.children();
         let is_root = node.name().contains("ShuffleWriter");
         let reads_a_leaf = matches!(children.as_slice(), [only] if only.downcast_ref::<StopCheckExec>()
@@ -45,12 +45,18 @@ pub(crate) fn insert(plan: Arc<dyn ExecutionPlan>, token: &CancellationToken) ->
     let root = checked.data;
     let children: Vec<_> = root.children().into_iter().map(Arc::clone).collect();
     match children.as_slice() {
-        [top] if !statistics_below_root && top.downcast_ref::<StopCheckExec>().is_none() => {
+        [top] if !bare_top && top.downcast_ref::<StopCheckExec>().is_none() => {
             let top = Arc::new(StopCheckExec::new(Arc::clone(top), token.clone()));
-            root.with_new_children(vec![top])
+            root.replace_children(vec![top], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
         }
         _ => Ok(root),
     }
+}
+
+/// Whether the stage measures its rows for the adaptive planner's range shuffle, which relies on the shape of the plan
+/// and on Ballista's names of output files. Off by default.
+pub(crate) fn holds_statistics(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.name() == "RuntimeStatsExec" || plan.children().into_iter().any(holds_statistics)
 }
 
 /// See the module.

@@ -184,10 +184,7 @@ mod tests {
             job("c", "SELECT id FROM silver.b"),
         ])
         .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "jobs read each other in a circle: silver.b reads silver.c reads silver.b"
-        );
+        assert_eq!(error.to_string(), "jobs read each other in a circle: silver.b reads silver.c reads silver.b");
     }
 
     #[test]

@@ -144,10 +144,7 @@ impl ColumnType {
             Self::List(element) => DataType::List(list_element(element.arrow_type())),
             Self::Map(key, value) => map_of(key.arrow_type(), value.arrow_type()),
             Self::Struct(fields) => DataType::Struct(
-                fields
-                    .iter()
-                    .map(|field| Field::new(field.name, field.kind.arrow_type(), field.nullable))
-                    .collect(),
+                fields.iter().map(|field| Field::new(field.name, field.kind.arrow_type(), field.nullable)).collect(),
             ),
         }
     }
@@ -192,9 +189,7 @@ pub(crate) fn list_element(data_type: DataType) -> FieldRef {
 
 /// The one map type of the lake, for the given key and value.
 pub(crate) fn map_of(key: DataType, value: DataType) -> DataType {
-    let entries = DataType::Struct(
-        vec![Field::new("key", key, false), Field::new("value", value, false)].into(),
-    );
+    let entries = DataType::Struct(vec![Field::new("key", key, false), Field::new("value", value, false)].into());
     DataType::Map(Arc::new(Field::new("key_value", entries, false)), false)
 }
 

@@ -12,11 +12,8 @@ use crate::table_name::TableName;
 pub const METADATA_COLUMNS: [&str; 3] = ["ingested_at", "source_system", "run_id"];
 
 /// `ingested_at` of a bronze table.
-pub(crate) const INGESTED_AT: Column = Column::required(
-    METADATA_COLUMNS[0],
-    ColumnType::Timestamp,
-    "The as_of instant of the run that wrote the row.",
-);
+pub(crate) const INGESTED_AT: Column =
+    Column::required(METADATA_COLUMNS[0], ColumnType::Timestamp, "The as_of instant of the run that wrote the row.");
 /// `source_system` of a bronze table.
 pub(crate) const SOURCE_SYSTEM: Column = Column::required(
     METADATA_COLUMNS[1],

@@ -44,9 +44,7 @@ fn parse_select(job: &TableName, sql: &str) -> Result<Statement, CatalogError> {
         .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;
     let statement = statements.pop_front();
     match statement {
-        Some(Statement::Statement(inner))
-            if statements.is_empty() && matches!(*inner, ast::Statement::Query(_)) =>
-        {
+        Some(Statement::Statement(inner)) if statements.is_empty() && matches!(*inner, ast::Statement::Query(_)) => {
             Ok(Statement::Statement(inner))
         }
         _ => Err(CatalogError::NotOneSelect { job: job.clone() }),

@@ -29,10 +29,7 @@ impl RunParameters {
     /// The values to bind with `with_param_values`.
     pub fn values(&self) -> ParamValues {
         ParamValues::from(vec![
-            (
-                "as_of",
-                ScalarValue::TimestampMicrosecond(Some(self.as_of_micros), Some("UTC".into())),
-            ),
+            ("as_of", ScalarValue::TimestampMicrosecond(Some(self.as_of_micros), Some("UTC".into()))),
             ("as_of_date", ScalarValue::Date32(Some(self.as_of_date()))),
             ("run_id", ScalarValue::Utf8(Some(self.run_id.clone()))),
         ])
@@ -40,11 +37,7 @@ impl RunParameters {
 
     /// Names and types of the parameters, for tools that check queries.
     pub fn types() -> [(&'static str, DataType); 3] {
-        [
-            ("as_of", crate::column::utc_timestamp()),
-            ("as_of_date", DataType::Date32),
-            ("run_id", DataType::Utf8),
-        ]
+        [("as_of", crate::column::utc_timestamp()), ("as_of_date", DataType::Date32), ("run_id", DataType::Utf8)]
     }
 }
 

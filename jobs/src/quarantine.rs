@@ -11,27 +11,14 @@ use crate::table_name::TableName;
 const LAYER: &str = "quarantine";
 
 /// Tables whose documents can be undecodable. Media objects are listed, not decoded.
-const TABLES: [&str; 8] = [
-    "messages",
-    "users",
-    "conversations",
-    "calls",
-    "notifications",
-    "auth_users",
-    "auth_sessions",
-    "audit_logs",
-];
+const TABLES: [&str; 8] =
+    ["messages", "users", "conversations", "calls", "notifications", "auth_users", "auth_sessions", "audit_logs"];
 
 const SUMMARY: &str = "One row per document of the source that could not be decoded, so that nothing is dropped \
     silently. Secrets are removed. Identical documents are one row.";
 
 const COLUMNS: &[Column] = &[
-    Column::required(
-        "document_sha256",
-        ColumnType::String,
-        "Hex digest of the raw bytes of the document.",
-    )
-    .key(),
+    Column::required("document_sha256", ColumnType::String, "Hex digest of the raw bytes of the document.").key(),
     Column::required(
         "raw",
         ColumnType::String,

@@ -84,11 +84,7 @@ fn select_one<'a>(
 }
 
 /// Adds `from` and everything that `next` leads to, however far.
-fn add_reachable<'a>(
-    from: &[&'a Job],
-    selected: &mut BTreeSet<&'a TableName>,
-    next: impl Fn(&'a Job) -> Vec<&'a Job>,
-) {
+fn add_reachable<'a>(from: &[&'a Job], selected: &mut BTreeSet<&'a TableName>, next: impl Fn(&'a Job) -> Vec<&'a Job>) {
     let mut seen = BTreeSet::new();
     let mut open: Vec<&'a Job> = from.to_vec();
     while let Some(job) = open.pop() {

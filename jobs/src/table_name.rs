@@ -21,18 +21,12 @@ pub struct TableName {
 impl TableName {
     /// A name that is known when the program is compiled.
     pub const fn new(schema: &'static str, table: &'static str) -> Self {
-        Self {
-            schema: Cow::Borrowed(schema),
-            table: Cow::Borrowed(table),
-        }
+        Self { schema: Cow::Borrowed(schema), table: Cow::Borrowed(table) }
     }
 
     /// A name that is found out while the program runs.
     pub fn from_parts(schema: impl Into<String>, table: impl Into<String>) -> Self {
-        Self {
-            schema: Cow::Owned(schema.into()),
-            table: Cow::Owned(table.into()),
-        }
+        Self { schema: Cow::Owned(schema.into()), table: Cow::Owned(table.into()) }
     }
 
     /// The layer (`bronze`, `silver`, `gold`, `quarantine`) or the source system (`mongodb`, `mysql`).
@@ -69,9 +63,7 @@ impl FromStr for TableName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('.') {
-            Some((schema, table))
-                if !schema.is_empty() && !table.is_empty() && !table.contains('.') =>
-            {
+            Some((schema, table)) if !schema.is_empty() && !table.is_empty() && !table.contains('.') => {
                 Ok(Self::from_parts(schema, table))
             }
             _ => Err(ParseTableNameError { text: text.to_owned() }),

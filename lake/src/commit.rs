@@ -1,8 +1,8 @@
 //! One Delta version from the receipts of a write.
 //!
 //! A commit is one create-if-absent of `<version>.json`, so it is there wholly or not at all. Each carries a `txn`
-//! action (application id and sequence number): when an answer is lost and the put is repeated by the store's client,
-//! the repeated put fails, and the transaction in the log says that the failure was a success.
+//! action (application id and sequence number): when an answer is lost, the put fails, or the store's client repeats it
+//! and the repeated put fails. Then the version is read back, and its transaction says that the failure was a success.
 //!
 //! On a real conflict the actions are put again on top of the newer versions if these did not touch what the commit
 //! read or removed; otherwise the caller computes once more. delta-rs' `CommitBuilder` was rejected: it lists the log
@@ -97,7 +97,7 @@ pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable
                 return Ok(Outcome::Committed(version));
             }
             Err(TransactionError::VersionAlreadyExists(_)) => {
-                let winner = Winner::read(&log, table, version).await?;
+                let winner = Winner::read(&log, table, version).await?.ok_or_else(|| vanished(table, version))?;
                 if winner.has(&commit.transaction) {
                     return Ok(Outcome::Committed(version));
                 }
@@ -106,10 +106,21 @@ pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable
                 }
                 version += 1;
             }
-            Err(error) => return Err(commit_error(table, error)),
+            Err(error) => {
+                // It may be the answer that was lost, and not the commit.
+                return match Winner::read(&log, table, version).await {
+                    Ok(Some(winner)) if winner.has(&commit.transaction) => Ok(Outcome::Committed(version)),
+                    _ => Err(commit_error(table, error)),
+                };
+            }
         }
     }
     Err(LakeError::Conflict { table: table.to_string(), reason: format!("{MAX_REBASES} others came first") })
+}
+
+/// A version that stood in the way and cannot be read. To go on behind it would leave a hole in the log.
+fn vanished(table: &TableUrl, version: u64) -> LakeError {
+    LakeError::Conflict { table: table.to_string(), reason: format!("its version {version} was there and is gone") }
 }
 
 fn commit_error(table: &TableUrl, error: TransactionError) -> LakeError {
@@ -168,12 +179,11 @@ struct Winner {
 }
 
 impl Winner {
-    async fn read(log: &LogStoreRef, table: &TableUrl, version: u64) -> Result<Self> {
-        let entry = log
-            .read_commit_entry(version)
-            .await
-            .map_err(|error| LakeError::log("read a commit", table, error))?
-            .unwrap_or_default();
+    /// Reads a version; none if it is not there.
+    async fn read(log: &LogStoreRef, table: &TableUrl, version: u64) -> Result<Option<Self>> {
+        let entry =
+            log.read_commit_entry(version).await.map_err(|error| LakeError::log("read a commit", table, error))?;
+        let Some(entry) = entry else { return Ok(None) };
         let mut actions = Vec::new();
         for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
@@ -185,7 +195,7 @@ impl Winner {
                 }
             }
         }
-        Ok(Self { actions })
+        Ok(Some(Self { actions }))
     }
 
     fn has(&self, transaction: &TransactionId) -> bool {

@@ -137,11 +137,10 @@ impl LakeError {
             | Self::Unsupported { .. }
             | Self::ForeignTable { .. } => ErrorClass::User,
             Self::Store { .. } | Self::Object { .. } | Self::Conflict { .. } => ErrorClass::External,
-            Self::Log { source, .. } => match source.as_ref() {
-                DeltaTableError::ObjectStore { .. } => ErrorClass::External,
-                _ => ErrorClass::User,
-            },
-            Self::Query { .. } | Self::Runner(_) | Self::Answer { .. } | Self::Counts { .. } => ErrorClass::Internal,
+            Self::Log { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::User),
+            Self::Query { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),
+            Self::Runner(source) => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),
+            Self::Answer { .. } | Self::Counts { .. } => ErrorClass::Internal,
         }
     }
 
@@ -156,6 +155,25 @@ impl LakeError {
     pub(crate) fn query(action: &'static str, table: impl ToString, source: DataFusionError) -> Self {
         Self::Query { action, table: table.to_string(), source: Box::new(source) }
     }
+}
+
+/// The class of the first error in a chain of causes that tells whose fault it is.
+///
+/// Engines wrap what a store or this crate said in errors of their own, several layers deep, so the outermost one says
+/// little.
+fn outside_fault(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(own) = error.downcast_ref::<LakeError>() {
+            return Some(own.class());
+        }
+        if let Some(store) = error.downcast_ref::<object_store::Error>() {
+            // What is not there was named by somebody; everything else is the store's.
+            return (!matches!(store, object_store::Error::NotFound { .. })).then_some(ErrorClass::External);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 impl From<LakeError> for DataFusionError {

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use crate::scan::FileStatistics;
 use crate::stores::ObjectStores;
-use crate::{LakeError, Result, TableUrl};
+use crate::{ErrorClass, LakeError, Result, TableUrl};
 
 /// How many pinned versions a process keeps. A full pipeline reads about twenty tables; more are kept for a scheduler
 /// that serves several clients.
@@ -110,7 +110,7 @@ impl Tables {
             }
         }
         let pinned = match self.load(table, Some(version)).await {
-            Err(LakeError::Log { .. }) => {
+            Err(error @ LakeError::Log { .. }) if error.class() == ErrorClass::User => {
                 let newest = self.latest(table).await?.ok_or_else(|| no_table(table))?;
                 return Err(LakeError::NoVersion {
                     table: table.to_string(),
@@ -131,12 +131,13 @@ impl Tables {
 
     /// Pins the version that was the newest at `instant`.
     pub async fn at(&self, table: &TableUrl, instant: DateTime<Utc>) -> Result<Arc<PinnedTable>> {
-        let mut handle = DeltaTable::new(self.log_store(table)?);
-        handle
-            .load_with_datetime(instant)
-            .await
-            .map_err(|error| LakeError::log("find the version of an instant", table, error))?;
-        let version = handle.version().ok_or_else(|| no_table(table))?;
+        let log = self.log_store(table)?;
+        let mut handle = DeltaTable::new(Arc::clone(&log));
+        let version = match handle.load_with_datetime(instant).await {
+            Ok(()) => handle.version().ok_or_else(|| no_table(table))?,
+            Err(_) if !self.has_log(table, &log).await? => return Err(no_table(table)),
+            Err(error) => return Err(LakeError::log("find the version of an instant", table, error)),
+        };
         self.version(table, version, None).await
     }
 

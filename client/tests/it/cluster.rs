@@ -213,7 +213,8 @@ async fn progress_counts_partitions_and_rows() {
     let (batches, seen) = tokio::join!(job.collect(), watch);
     assert_eq!(rows(&batches.unwrap()), (0..400).sum::<i64>().to_string());
     let most = |value: fn(&Progress) -> u64| seen.iter().map(value).max().unwrap();
-    assert_eq!(most(|progress| progress.partitions as u64), 3, "two files and the sum");
+    // The last stage, one partition, is over so soon that it may be missed.
+    assert!((2..=3).contains(&most(|progress| progress.partitions as u64)));
     assert!((1..=3).contains(&most(|progress| progress.partitions_done as u64)));
     assert!([200, 400].contains(&most(|progress| progress.source_rows)), "one file or both");
     assert_eq!(most(|progress| progress.running_tasks as u64), 2);
@@ -295,6 +296,7 @@ async fn a_result_lost_with_an_executor_is_computed_again() {
     let job = processes.cluster.submit(&plan, "last stage").await.unwrap();
     let first_id = job.job_id();
     let probe = job.progress();
+    wait_until("all rows", || async { trace.len() == 60 }).await;
     wait_until("the end of the job", || async { probe.poll().await.unwrap().is_none() }).await;
     let ids = processes.ids().await;
     let holds_results = |id: &String| trace.of(processes.pid(id)) > 0;
@@ -573,14 +575,18 @@ impl Trace {
         std::fs::read_to_string(self.path()).unwrap_or_default().lines().count()
     }
 
-    /// No further row of a [`slow_job`] over 2 files of 3000 rows is processed, though some are left.
+    /// Soon no further row of a [`slow_job`] over 2 files of 3000 rows is processed, though some are left.
     async fn assert_stands_still(&self) {
-        // A task yields, and can be aborted, after 128 batches, which are as many rows here.
-        tokio::time::sleep(Duration::from_millis(1000)).await;
-        let before = self.len();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(self.len(), before);
-        assert!(before < 6000, "the job must not have been over before");
+        let started = Instant::now();
+        loop {
+            let before = self.len();
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            if self.len() == before {
+                assert!(before < 6000, "the job was over before");
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(4), "tasks of a cancelled job still run");
+        }
     }
 }
 

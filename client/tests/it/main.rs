@@ -1,3 +1,17 @@
-//! Integration tests of the client, one binary.
+//! Integration tests of the client, one binary. Run them by `scripts/test.sh`, which builds the programs that they
+//! start and installs what the reference needs.
 
+mod bad_exports;
+mod bad_lakes;
 mod cluster;
+mod commands;
+mod example;
+mod fixtures;
+mod interrupt;
+mod lake;
+mod laws;
+mod odd_documents;
+mod process;
+mod reference;
+mod remote;
+mod secrets;

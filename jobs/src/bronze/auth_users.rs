@@ -14,7 +14,11 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         columns: &[
             Column::required("auth_user_id", ColumnType::String, "`id` of the row.").key(),
             Column::optional("email", ColumnType::String, "Login address, as it was typed."),
-            Column::optional("external_id", ColumnType::String, "The user_id of the chat application, where it is known."),
+            Column::optional(
+                "external_id",
+                ColumnType::String,
+                "The user_id of the chat application, where it is known.",
+            ),
             Column::optional("status", ColumnType::String, "State of the account."),
             Column::optional("email_verified", ColumnType::Boolean, "Whether the address is confirmed."),
             Column::optional("two_factor_enabled", ColumnType::Boolean, "Whether a second factor is asked for."),
@@ -23,7 +27,11 @@ pub(super) const JOB: JobDefinition = JobDefinition {
             Column::optional("last_login_at", ColumnType::Timestamp, "The last login."),
             Column::optional("login_count", ColumnType::Long, "Number of logins."),
             Column::optional("created_at", ColumnType::Timestamp, "When the account was made."),
-            Column::optional("updated_at", ColumnType::Timestamp, "When the row last changed, else created_at; null loses to any value."),
+            Column::optional(
+                "updated_at",
+                ColumnType::Timestamp,
+                "When the row last changed, else created_at; null loses to any value.",
+            ),
             INGESTED_AT,
             SOURCE_SYSTEM,
             RUN_ID,

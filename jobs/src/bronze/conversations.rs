@@ -17,11 +17,24 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         summary: "One row per conversation document of MongoDB, the newest version of each. The participants are those \
             of now; who left is not known.",
         columns: &[
-            Column::required("conversation_id", ColumnType::String, "`_id` of the document; an ObjectId as 24 hex digits.").key(),
-            Column::required("type", ColumnType::String, "single (also when missing), group, or what else the document says."),
+            Column::required(
+                "conversation_id",
+                ColumnType::String,
+                "`_id` of the document; an ObjectId as 24 hex digits.",
+            )
+            .key(),
+            Column::required(
+                "type",
+                ColumnType::String,
+                "single (also when missing), group, or what else the document says.",
+            ),
             Column::optional("name", ColumnType::String, "Name of a group."),
             Column::optional("avatar", ColumnType::String, "Address of the group's picture."),
-            Column::required("participants", ColumnType::List(&PARTICIPANT), "Who takes part, as the document lists them; ids alone have no joined_at."),
+            Column::required(
+                "participants",
+                ColumnType::List(&PARTICIPANT),
+                "Who takes part, as the document lists them; ids alone have no joined_at.",
+            ),
             Column::required("admins", ColumnType::List(&ColumnType::String), "Ids of the users who run the group."),
             Column::optional("last_message_id", ColumnType::String, "`lastMessageId`, else `lastMessage`."),
             Column::optional("last_message_at", ColumnType::Timestamp, "`lastMessageAt`."),
@@ -29,8 +42,13 @@ pub(super) const JOB: JobDefinition = JobDefinition {
             Column::required("is_locked", ColumnType::Boolean, "`isLocked`; missing means false."),
             Column::optional("created_by", ColumnType::String, "The user who made it (`createdBy`)."),
             Column::required("created_at", ColumnType::Timestamp, "When it was made (`createdAt`)."),
-            Column::required("updated_at", ColumnType::Timestamp, "When the document last changed (`updatedAt`, else `createdAt`)."),
-            Column::required("created_month", ColumnType::Date, "First day of the UTC month of created_at.").partition(),
+            Column::required(
+                "updated_at",
+                ColumnType::Timestamp,
+                "When the document last changed (`updatedAt`, else `createdAt`).",
+            ),
+            Column::required("created_month", ColumnType::Date, "First day of the UTC month of created_at.")
+                .partition(),
             INGESTED_AT,
             SOURCE_SYSTEM,
             RUN_ID,

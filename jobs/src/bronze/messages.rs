@@ -35,21 +35,58 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         summary: "One row per message document of MongoDB, the newest version of each. List elements that occur twice \
             in the document are kept.",
         columns: &[
-            Column::required("message_id", ColumnType::String, "`_id` of the document; an ObjectId as 24 hex digits.").key(),
+            Column::required("message_id", ColumnType::String, "`_id` of the document; an ObjectId as 24 hex digits.")
+                .key(),
             Column::required("conversation_id", ColumnType::String, "The conversation (`conversationId`)."),
             Column::required("sender_id", ColumnType::String, "The user who sent it (`senderId`)."),
-            Column::required("message_type", ColumnType::String, "text (also when missing), image, video, audio, file, call, huddle, system, or what else the document says (`type`)."),
+            Column::required(
+                "message_type",
+                ColumnType::String,
+                "text (also when missing), image, video, audio, file, call, huddle, system, or what else the document says (`type`).",
+            ),
             Column::optional("content", ColumnType::String, "The text; null when missing or encrypted."),
             Column::required("is_encrypted", ColumnType::Boolean, "There is `encryptedContent` and no `content`."),
-            Column::optional("reply_to_message_id", ColumnType::String, "The message that this one answers (`replyTo`)."),
-            Column::required("attachments", ColumnType::List(&ATTACHMENT), "Files sent with it; `filename` or `fileName`, `size` or `fileSize`; duration in seconds (`duration`)."),
-            Column::required("reactions", ColumnType::List(&REACTION), "Reactions to it, as they stand in the document."),
-            Column::required("read_by", ColumnType::List(&READ_RECEIPT), "Who has read it: `readReceipts` when not empty, else `readBy`."),
-            Column::required("is_edited", ColumnType::Boolean, "Edited after sending (`isEdited`); missing means false."),
-            Column::required("is_deleted", ColumnType::Boolean, "Deleted by its sender (`isDeleted`); missing means false."),
-            Column::required("is_forwarded", ColumnType::Boolean, "Forwarded from elsewhere (`isForwarded`); missing means false."),
+            Column::optional(
+                "reply_to_message_id",
+                ColumnType::String,
+                "The message that this one answers (`replyTo`).",
+            ),
+            Column::required(
+                "attachments",
+                ColumnType::List(&ATTACHMENT),
+                "Files sent with it; `filename` or `fileName`, `size` or `fileSize`; duration in seconds (`duration`).",
+            ),
+            Column::required(
+                "reactions",
+                ColumnType::List(&REACTION),
+                "Reactions to it, as they stand in the document.",
+            ),
+            Column::required(
+                "read_by",
+                ColumnType::List(&READ_RECEIPT),
+                "Who has read it: `readReceipts` when not empty, else `readBy`.",
+            ),
+            Column::required(
+                "is_edited",
+                ColumnType::Boolean,
+                "Edited after sending (`isEdited`); missing means false.",
+            ),
+            Column::required(
+                "is_deleted",
+                ColumnType::Boolean,
+                "Deleted by its sender (`isDeleted`); missing means false.",
+            ),
+            Column::required(
+                "is_forwarded",
+                ColumnType::Boolean,
+                "Forwarded from elsewhere (`isForwarded`); missing means false.",
+            ),
             Column::required("created_at", ColumnType::Timestamp, "When it was sent (`createdAt`)."),
-            Column::required("updated_at", ColumnType::Timestamp, "When it last changed (`updatedAt`, else `createdAt`)."),
+            Column::required(
+                "updated_at",
+                ColumnType::Timestamp,
+                "When it last changed (`updatedAt`, else `createdAt`).",
+            ),
             Column::optional("deleted_at", ColumnType::Timestamp, "When it was deleted (`deletedAt`)."),
             Column::optional("expires_at", ColumnType::Timestamp, "When it disappears for its readers (`expiresAt`)."),
             Column::required("created_date", ColumnType::Date, "UTC date of created_at.").partition(),

@@ -25,7 +25,11 @@ pub(super) fn list_element_type(function: &str, types: &[DataType], index: usize
 pub(super) fn require_string_fields(function: &str, types: &[DataType], index: usize, names: &[&str]) -> Result<()> {
     let element = list_element_type(function, types, index)?;
     let DataType::Struct(fields) = element.data_type() else {
-        return plan_err!("argument {} of {function} must be a list of structs, not of {}", index + 1, element.data_type());
+        return plan_err!(
+            "argument {} of {function} must be a list of structs, not of {}",
+            index + 1,
+            element.data_type()
+        );
     };
     for name in names {
         match fields.find(name) {

@@ -114,8 +114,8 @@ impl<'a> Calls<'a> {
         let ended = self.ended.as_boolean();
         let created = self.created.as_primitive::<TimestampMicrosecondType>();
         let nobody_timed = range.clone().all(|at| joined_at(at).is_none());
-        let fallback =
-            (nobody_timed && ended.is_valid(row) && ended.value(row) && created.is_valid(row)).then(|| created.value(row));
+        let fallback = (nobody_timed && ended.is_valid(row) && ended.value(row) && created.is_valid(row))
+            .then(|| created.value(row));
         entries.clear();
         entries.extend(
             range

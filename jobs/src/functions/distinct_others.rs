@@ -12,9 +12,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{HashMap, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
 
 use super::arguments::{is_string, list_array, list_element_type, range_of, strings};
 use super::groups::{GroupState, Groups, SingleGroup, counts};
@@ -96,7 +94,10 @@ impl Numbering {
             return Ok(*number);
         }
         let Ok(number) = u32::try_from(self.texts.len()) else {
-            return datafusion::common::exec_err!("{NAME} cannot tell more than {} strings apart in one task", u32::MAX);
+            return datafusion::common::exec_err!(
+                "{NAME} cannot tell more than {} strings apart in one task",
+                u32::MAX
+            );
         };
         let text: Arc<str> = text.into();
         self.bytes += text.len() + NUMBERED_BYTES;
@@ -143,7 +144,13 @@ struct OthersOfGroups {
 
 impl OthersOfGroups {
     /// Adds the strings of one list to a group, without `own`.
-    fn add(&mut self, group: usize, texts: &StringArray, range: std::ops::Range<usize>, own: Option<&str>) -> Result<()> {
+    fn add(
+        &mut self,
+        group: usize,
+        texts: &StringArray,
+        range: std::ops::Range<usize>,
+        own: Option<&str>,
+    ) -> Result<()> {
         for at in range {
             if texts.is_valid(at) && Some(texts.value(at)) != own {
                 let number = self.numbering.number(texts.value(at))?;

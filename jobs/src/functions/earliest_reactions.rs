@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, StringBuilder, StructArray, TimestampMicrosecondArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringBuilder, StructArray, TimestampMicrosecondArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, TimestampMicrosecondType};
 use datafusion::common::exec_err;
@@ -61,10 +59,9 @@ impl ScalarUDFImpl for EarliestReactions {
         let of_user = strings(field_of(self.name(), entries, "user_id")?)?;
         let of_emoji = strings(field_of(self.name(), entries, "emoji")?)?;
         let times = field_of(self.name(), entries, "created_at")?;
-        let (Some(times), Some(sent)) = (
-            times.as_primitive_opt::<TimestampMicrosecondType>(),
-            sent.as_primitive_opt::<TimestampMicrosecondType>(),
-        ) else {
+        let (Some(times), Some(sent)) =
+            (times.as_primitive_opt::<TimestampMicrosecondType>(), sent.as_primitive_opt::<TimestampMicrosecondType>())
+        else {
             return exec_err!("{} takes timestamps in microseconds", self.name());
         };
 
@@ -106,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_earliest_of_each_user_and_emoji() {
-        let given = [("u", "x", Some(9)), ("v", "x", None), ("u", "x", Some(3)), ("u", "y", Some(9)), ("v", "x", Some(5))];
+        let given =
+            [("u", "x", Some(9)), ("v", "x", None), ("u", "x", Some(3)), ("u", "y", Some(9)), ("v", "x", Some(5))];
         let users: ArrayRef = Arc::new(StringArray::from_iter_values(given.iter().map(|entry| entry.0)));
         let emojis: ArrayRef = Arc::new(StringArray::from_iter_values(given.iter().map(|entry| entry.1)));
         let times: TimestampMicrosecondArray = given.iter().map(|entry| entry.2).collect();

@@ -299,7 +299,8 @@ mod tests {
             // Were the fields joined to one text, these would be the same.
             &[("ab", Some("c")), ("a", Some("bc"))],
         ];
-        let count = |fields: &[&str]| longs(&invoke_with_literals(DistinctCount::new(), vec![pair_lists(rows)], fields));
+        let count =
+            |fields: &[&str]| longs(&invoke_with_literals(DistinctCount::new(), vec![pair_lists(rows)], fields));
         assert_eq!(count(&["user_id", "emoji"]), [3, 0, 1, 2]);
         assert_eq!(count(&["user_id"]), [2, 0, 2, 2]);
         assert_eq!(longs(&invoke(DistinctCount::new(), vec![string_lists(&[&["a", "a"], &["b"]])])), [1, 1]);

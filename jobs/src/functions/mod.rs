@@ -17,9 +17,9 @@ mod dates;
 mod distinct_others;
 mod earliest_reactions;
 mod exact_sum;
+mod groups;
 mod lists;
 mod sessions;
-mod groups;
 mod sum_values;
 #[cfg(test)]
 mod testing;

@@ -14,16 +14,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, TimestampMicrosecondArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, TimestampMicrosecondType};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
 
 use super::arguments::{list_array, range_of, struct_elements};
 use super::groups::{GroupState, Groups, SingleGroup, counts};
@@ -310,14 +306,16 @@ mod tests {
             }
             let mut set = merged.groups.emit(EmitTo::All).remove(0);
             set.merge();
-            let merged: Vec<_> = set.sessions.iter().map(|session| (session.start, session.end, session.events)).collect();
+            let merged: Vec<_> =
+                set.sessions.iter().map(|session| (session.start, session.end, session.events)).collect();
             assert_eq!(merged, expected);
         }
     }
 
     #[test]
     fn rows_without_a_time_or_filtered_out_do_not_count() {
-        let array: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None, Some(3)]).with_timezone("UTC"));
+        let array: ArrayRef =
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None, Some(3)]).with_timezone("UTC"));
         let filter = BooleanArray::from(vec![true, true, false]);
         let states = SessionGroups::default().convert_to_state(&[array], Some(&filter)).unwrap();
         let lengths: Vec<i32> = (0..3).map(|row| states[0].as_list::<i32>().value_length(row)).collect();

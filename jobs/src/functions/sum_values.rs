@@ -76,8 +76,7 @@ mod tests {
             Some(i64::MIN),
             Some(-5),
         ]));
-        let elements =
-            StructArray::from(vec![(Arc::new(Field::new("size_bytes", DataType::Int64, true)), sizes)]);
+        let elements = StructArray::from(vec![(Arc::new(Field::new("size_bytes", DataType::Int64, true)), sizes)]);
         let list: ArrayRef = Arc::new(ListArray::new(
             list_element(elements.data_type().clone()),
             OffsetBuffer::from_lengths([3, 0, 2, 2]),

@@ -14,7 +14,11 @@ pub(super) fn invoke(function: impl ScalarUDFImpl, columns: Vec<ArrayRef>) -> Ar
 }
 
 /// The result for columns followed by texts that stand in the query.
-pub(super) fn invoke_with_literals(function: impl ScalarUDFImpl, columns: Vec<ArrayRef>, literals: &[&str]) -> ArrayRef {
+pub(super) fn invoke_with_literals(
+    function: impl ScalarUDFImpl,
+    columns: Vec<ArrayRef>,
+    literals: &[&str],
+) -> ArrayRef {
     let number_rows = columns[0].len();
     let mut args: Vec<ColumnarValue> = columns.into_iter().map(ColumnarValue::Array).collect();
     args.extend(literals.iter().map(|text| ColumnarValue::Scalar(ScalarValue::Utf8(Some((*text).to_owned())))));

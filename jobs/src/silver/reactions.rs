@@ -14,8 +14,16 @@ pub(super) const JOB: JobDefinition = JobDefinition {
             Column::required("user_id", ColumnType::String, "The user who reacted.").key(),
             Column::required("emoji", ColumnType::String, "The reaction, verbatim.").key(),
             Column::required("conversation_id", ColumnType::String, "The message's conversation."),
-            Column::required("message_sender_id", ColumnType::String, "The message's sender, who may be the same user."),
-            Column::required("reacted_at", ColumnType::Timestamp, "When; the message's created_at where the reaction has no time."),
+            Column::required(
+                "message_sender_id",
+                ColumnType::String,
+                "The message's sender, who may be the same user.",
+            ),
+            Column::required(
+                "reacted_at",
+                ColumnType::Timestamp,
+                "When; the message's created_at where the reaction has no time.",
+            ),
             Column::required("reacted_date", ColumnType::Date, "UTC date of reacted_at.").partition(),
         ],
     },

@@ -73,7 +73,8 @@ fn partitions_of(rows: &RecordBatch, layout: Layout) -> Vec<Vec<RecordBatch>> {
 
 /// The plan of a job with the parameters bound.
 pub(crate) async fn plan(context: &SessionContext, job: &Job, parameters: &RunParameters) -> LogicalPlan {
-    let plan = context.state().create_logical_plan(job.sql()).await.unwrap_or_else(|error| panic!("{}: {error}", job.name()));
+    let plan =
+        context.state().create_logical_plan(job.sql()).await.unwrap_or_else(|error| panic!("{}: {error}", job.name()));
     plan.with_param_values(parameters.values()).unwrap_or_else(|error| panic!("{}: {error}", job.name()))
 }
 
@@ -110,7 +111,9 @@ fn shape(data_type: &DataType) -> String {
     match data_type {
         DataType::List(element) => format!("list<{}>", shape(element.data_type())),
         DataType::Map(entries, _) => format!("map<{}>", shape(entries.data_type())),
-        DataType::Struct(fields) => fields.iter().map(|field| format!("{}: {};", field.name(), shape(field.data_type()))).collect(),
+        DataType::Struct(fields) => {
+            fields.iter().map(|field| format!("{}: {};", field.name(), shape(field.data_type()))).collect()
+        }
         other => other.to_string(),
     }
 }

@@ -145,6 +145,7 @@ impl Files {
     fn output(&self, statistics: &[String]) -> Result<FileOutput> {
         let mut output = FileOutput::new(self.folder.clone(), &self.schema)?;
         output.statistics_columns = statistics.to_vec();
+        output.temporary = true;
         Ok(output)
     }
 

@@ -3,6 +3,7 @@
 //! Each operation builds logical plans, has them run by a [`QueryRunner`] (the cluster), and commits what the writers
 //! report. The process that calls them holds lists of files and counts, never rows.
 
+mod buckets;
 mod discard;
 mod functions;
 mod land;
@@ -20,7 +21,7 @@ use datafusion::logical_expr::LogicalPlan;
 use serde_json::{Map, Value};
 
 pub use discard::remove_folder;
-pub use functions::row_hash;
+pub use functions::{functions, row_hash};
 pub use land::{Landed, LandingColumns};
 pub use replace::Scope;
 pub use target::Target;
@@ -28,7 +29,7 @@ pub use upsert::Upsert;
 
 use crate::commit::TransactionId;
 use crate::snapshot::Tables;
-use crate::write::{Receipts, WriteNode, WriteSpec};
+use crate::write::{FILE_BYTES, Receipts, WriteNode, WriteSpec};
 use crate::{LakeError, Result};
 
 /// Runs logical plans on a cluster.
@@ -48,6 +49,7 @@ pub struct Lake {
     tables: Tables,
     session: SessionState,
     runner: Arc<dyn QueryRunner>,
+    file_bytes: u64,
 }
 
 /// Who commits, and what the commit shall say of itself.
@@ -76,7 +78,7 @@ pub struct Written {
 impl Lake {
     /// Operations on `tables`, planned in `session` and run by `runner`.
     pub fn new(tables: Tables, session: SessionState, runner: Arc<dyn QueryRunner>) -> Self {
-        Self { tables, session, runner }
+        Self { tables, session, runner, file_bytes: FILE_BYTES }
     }
 
     /// The tables.
@@ -93,6 +95,12 @@ impl Lake {
     #[must_use]
     pub fn with_runner(&self, runner: Arc<dyn QueryRunner>) -> Self {
         Self { runner, ..self.clone() }
+    }
+
+    /// The same operations, with data files of about this size.
+    #[must_use]
+    pub fn with_file_bytes(&self, file_bytes: u64) -> Self {
+        Self { file_bytes, ..self.clone() }
     }
 
     fn frame(&self, plan: LogicalPlan) -> DataFrame {

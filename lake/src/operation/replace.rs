@@ -11,6 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use deltalake::kernel::{Add, Remove};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
+use super::buckets::{BUCKET, Buckets};
 use super::discard::discard;
 use super::{CommitNote, Lake, Target, Written};
 use crate::commit::{Commit, Outcome, ReadSet, commit, partition_path};
@@ -29,7 +30,7 @@ pub enum Scope {
 }
 
 impl Lake {
-    /// Replaces what `scope` names by the rows of `query`. `base` is the version that the caller has seen.
+    /// Replaces what `scope` names by the rows of `query`, creating the table if need be.
     ///
     /// A commit by others in between that touches the scope is answered by one recomputation on the newer version,
     /// then by an error.
@@ -38,8 +39,14 @@ impl Lake {
         if let Some(base) = &base {
             target.check_is_ours(base)?;
         }
-        let rows = target.conform(self.frame(query), &[])?;
-        let receipts = self.write(rows, target.write_spec(true)?).await?;
+        let files = base.iter().flat_map(|base| &base.files);
+        let buckets = Buckets::expected(files, 0, self.file_bytes);
+        let mut rows = target.conform(self.frame(query), &[])?;
+        if !buckets.is_empty() {
+            let spread = buckets.column(target).and_then(|bucket| rows.with_column(BUCKET, bucket));
+            rows = spread.map_err(|error| LakeError::query("spread rows over writers", &target.url, error))?;
+        }
+        let receipts = self.write(rows, target.write_spec(true, &buckets, self.file_bytes)?).await?;
         let new = receipts.files(0);
         // The written rows do not depend on the table's own state, so a conflict needs a new comparison only.
         for _ in 0..2 {
@@ -63,6 +70,10 @@ impl Lake {
                 Ok(Outcome::Outdated { reason }) => {
                     tracing::info!(table = %target.url, reason, "another writer came first; comparing with its version");
                     base = self.tables().latest(&target.url).await?;
+                    if let Some(Err(error)) = base.as_deref().map(|base| target.check_is_ours(base)) {
+                        discard(self.tables(), &target.url, &new).await;
+                        return Err(error);
+                    }
                 }
                 Err(error) => {
                     // Whether the version is there is unknown after some faults, so its files must stay.
@@ -100,7 +111,7 @@ impl Change {
         if let Some(stray) = new.keys().find(|partition| scoped.as_ref().is_some_and(|scoped| !scoped.contains(*partition))) {
             return Err(LakeError::Counts {
                 table: target.name.clone(),
-                detail: format!("rows of partition {stray}, which was not to be replaced"),
+                detail: format!("rows of partition {stray:?}, which was not to be replaced"),
             });
         }
         let mut old = by_partition(old);

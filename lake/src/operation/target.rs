@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::prelude::{DataFrame, Expr, cast, col, ident};
+use datafusion::prelude::{DataFrame, Expr, cast, ident};
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Metadata, StructType, new_metadata};
 
+use super::buckets::{BUCKET, Buckets};
 use crate::snapshot::PinnedTable;
 use crate::write::{Distribution, FileOutput, Output, Sink, WriteSpec};
 use crate::{LakeError, Result, TableUrl};
+
+/// The newest writer protocol whose rules the operations keep: what this crate's own tables ask for.
+const WRITER_VERSION: i32 = 2;
 
 /// A table as its owner wants it.
 #[derive(Debug, Clone)]
@@ -68,6 +72,13 @@ impl Target {
         if let Some(column) = found.iter().find(|column| !wanted.contains(column)) {
             return Err(refuse(format!("column {column} is unknown")));
         }
+        let writer = pinned.protocol.min_writer_version();
+        if writer > WRITER_VERSION {
+            return Err(refuse(format!("it asks for version {writer} of the writer protocol")));
+        }
+        if pinned.metadata.configuration().get("delta.appendOnly").is_some_and(|value| value == "true") {
+            return Err(refuse("rows may only be added to it".to_owned()));
+        }
         if pinned.partition_columns != self.partition_columns {
             return Err(refuse(format!("it is partitioned by {:?}", pinned.partition_columns)));
         }
@@ -87,13 +98,20 @@ impl Target {
                 false => cast(ident(field.name()), field.data_type().clone()).alias(field.name()),
             });
         }
-        columns.extend(more.iter().map(|name| col(*name)));
+        columns.extend(more.iter().map(|name| ident(*name)));
         rows.select(columns).map_err(|error| LakeError::query("match the query's columns with the contract", &self.url, error))
     }
 
     /// A write into this table's folder.
-    pub(super) fn write_spec(&self, fingerprint: bool) -> Result<WriteSpec> {
+    pub(super) fn write_spec(&self, fingerprint: bool, buckets: &Buckets, file_bytes: u64) -> Result<WriteSpec> {
         let mut files = FileOutput::new(self.url.clone(), &self.schema)?;
+        let mut spread_by = self.partition_columns.clone();
+        files.file_bytes = file_bytes;
+        if !buckets.is_empty() {
+            spread_by.push(BUCKET.to_owned());
+            // Buckets are of about the size of a file; one that is a little larger shall not become two files.
+            files.file_bytes += file_bytes / 8;
+        }
         files.partition_columns.clone_from(&self.partition_columns);
         files.statistics_columns.clone_from(&self.statistics_columns);
         if let [key] = self.key.as_slice() {
@@ -104,7 +122,7 @@ impl Target {
         }
         Ok(WriteSpec {
             name: self.name.clone(),
-            distribution: Distribution::ByColumns(self.partition_columns.clone()),
+            distribution: Distribution::ByColumns(spread_by),
             route: None,
             outputs: vec![Output { route: 0, sink: Sink::Files(files) }],
         })

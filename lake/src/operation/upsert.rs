@@ -17,19 +17,22 @@
 //! delta-rs' merge was rejected: it runs in the calling process, and reads a table in one partition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
-use datafusion::common::JoinType;
+use datafusion::common::{Column, JoinType};
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{ExprFunctionExt, LogicalPlan, lit, when};
+use datafusion::logical_expr::{ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit, when};
 use datafusion::prelude::{Expr, ident};
 use deltalake::kernel::{Add, Remove};
 use deltalake::protocol::{DeltaOperation, MergePredicate};
 
+use super::buckets::{BUCKET, Buckets};
 use super::functions::row_hash;
 use super::replace::removal;
 use super::{CommitNote, Lake, Landed, Target, Written, discard::discard};
@@ -194,14 +197,23 @@ impl UpsertStep<'_> {
         if judgement.wins() == 0 {
             return Ok(Vec::new());
         }
-        let rows = self.plan("merge rows", self.merged(judgement))?;
-        let receipts = self.lake.write(rows, self.upsert.target.write_spec(false)?).await?;
+        let buckets = self.buckets(judgement);
+        let rows = self.plan("merge rows", self.merged(judgement, &buckets))?;
+        let spec = self.upsert.target.write_spec(false, &buckets, self.lake.file_bytes)?;
+        let receipts = self.lake.write(rows, spec).await?;
         let files = receipts.files(0);
         if let Err(error) = self.check_rows(judgement, &receipts) {
             discard(self.lake.tables(), &self.upsert.target.url, &files).await;
             return Err(error);
         }
         Ok(files)
+    }
+
+    /// Where the landed rows go is known only in a table without partitions; there their size counts too.
+    fn buckets(&self, judgement: &Judgement) -> Buckets {
+        let landed = self.upsert.landed.document_files().iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
+        let more = if self.upsert.target.partition_columns.is_empty() { landed } else { 0 };
+        Buckets::expected(self.touched_files(judgement), more, self.lake.file_bytes)
     }
 
     /// Every row of the rewritten files and every winner must be in the new files, exactly once.
@@ -266,9 +278,7 @@ impl UpsertStep<'_> {
     }
 
     fn scan(&self, scan: DeltaScan) -> DataFusionResult<DataFrame> {
-        use datafusion::datasource::provider_as_source;
-        use datafusion::logical_expr::LogicalPlanBuilder;
-        let source = provider_as_source(std::sync::Arc::new(scan));
+        let source = provider_as_source(Arc::new(scan));
         Ok(self.lake.frame(LogicalPlanBuilder::scan("stored", source, None)?.build()?))
     }
 
@@ -298,10 +308,7 @@ impl UpsertStep<'_> {
                 (ranked, verdict, lit(datafusion::common::ScalarValue::Utf8(None)))
             }
             Some(stored) => {
-                let left: Vec<&str> = keys.iter().map(String::as_str).collect();
-                let right: Vec<String> = keys.iter().map(|key| stored_name(key)).collect();
-                let right: Vec<&str> = right.iter().map(String::as_str).collect();
-                let joined = ranked.join(stored, JoinType::Left, &left, &right, None)?;
+                let joined = self.join(ranked, stored, JoinType::Left, keys)?;
                 let verdict = when(superseded, Verdict::Superseded.literal())
                     .when(ident(FILE).is_null(), Verdict::Insert.literal())
                     .when(self.is_newer(), Verdict::Update.literal())
@@ -370,7 +377,9 @@ impl UpsertStep<'_> {
         fields.push(Field::new(self.upsert.ordinal, DataType::Int64, false));
         fields.push(Field::new(VERDICT, DataType::Int32, false));
         fields.push(Field::new(FILE, DataType::Utf8, true));
-        FileOutput::new(self.verdict_folder(), &Schema::new(fields))
+        let mut output = FileOutput::new(self.verdict_folder(), &Schema::new(fields))?;
+        output.temporary = true;
+        Ok(output)
     }
 
     fn verdict_folder(&self) -> TableUrl {
@@ -389,7 +398,16 @@ impl UpsertStep<'_> {
         self.judged(judgement)?.aggregate(by, vec![count(lit(1_i64)).alias(COUNT)])
     }
 
-    fn merged(&self, judgement: &Judgement) -> DataFusionResult<DataFrame> {
+    /// The rows of the new files, and their buckets if there are any.
+    fn merged(&self, judgement: &Judgement, buckets: &Buckets) -> DataFusionResult<DataFrame> {
+        let rows = self.merged_rows(judgement)?;
+        match buckets.is_empty() {
+            true => Ok(rows),
+            false => rows.with_column(BUCKET, buckets.column(self.upsert.target)?),
+        }
+    }
+
+    fn merged_rows(&self, judgement: &Judgement) -> DataFusionResult<DataFrame> {
         let columns: Vec<Expr> = self.upsert.target.schema.fields().iter().map(|field| ident(field.name())).collect();
         let winners = self.winners(judgement)?.select(columns.clone())?;
         let (Some(base), false) = (self.base, judgement.touched.is_empty()) else { return Ok(winners) };
@@ -400,10 +418,7 @@ impl UpsertStep<'_> {
             .judged(judgement)?
             .filter(ident(VERDICT).eq(Verdict::Update.literal()))?
             .select(keys.iter().map(|key| ident(key).alias(stored_name(key))).collect::<Vec<_>>())?;
-        let left: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let right: Vec<String> = keys.iter().map(|key| stored_name(key)).collect();
-        let right: Vec<&str> = right.iter().map(String::as_str).collect();
-        let staying = stored.join(replaced, JoinType::LeftAnti, &left, &right, None)?.select(columns)?;
+        let staying = self.join(stored, replaced, JoinType::LeftAnti, keys)?.select(columns)?;
         winners.union(staying)
     }
 
@@ -421,7 +436,19 @@ impl UpsertStep<'_> {
         let listed = stored_name(self.upsert.ordinal);
         let list =
             self.judged(judgement)?.filter(filter)?.select(vec![ident(self.upsert.ordinal).alias(listed.as_str())])?;
-        rows.join(list, join, &[self.upsert.ordinal], &[listed.as_str()], None)
+        self.join(rows, list, join, &[self.upsert.ordinal.to_owned()])
+    }
+
+    /// Joins rows whose columns are equal to those that the right side has under their stored names.
+    ///
+    /// Columns are taken by their exact names; `DataFrame::join` would parse them as SQL.
+    fn join(&self, left: DataFrame, right: DataFrame, kind: JoinType, on: &[String]) -> DataFusionResult<DataFrame> {
+        let ours: Vec<Column> = on.iter().map(Column::from_name).collect();
+        let theirs: Vec<Column> = on.iter().map(|name| Column::from_name(stored_name(name))).collect();
+        let joined = LogicalPlanBuilder::from(left.into_unoptimized_plan())
+            .join(right.into_unoptimized_plan(), kind, (ours, theirs), None)?
+            .build()?;
+        Ok(self.lake.frame(joined))
     }
 }
 
@@ -447,5 +474,5 @@ impl Judgement {
 }
 
 fn stored_name(column: &str) -> String {
-    format!("{STORED}{}", column.trim_start_matches('_'))
+    format!("{STORED}{column}")
 }

@@ -85,7 +85,7 @@ impl FileScan {
 }
 
 /// A partition value of the log, which writes them as text and null as null or the empty string.
-pub(super) fn partition_value(text: Option<&str>, kind: &DataType) -> DataFusionResult<ScalarValue> {
+pub(crate) fn partition_value(text: Option<&str>, kind: &DataType) -> DataFusionResult<ScalarValue> {
     match text {
         None | Some("") => ScalarValue::try_from(kind),
         Some(text) => ScalarValue::try_from_string(text.to_owned(), kind),

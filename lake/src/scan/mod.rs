@@ -10,4 +10,5 @@ mod provider;
 mod statistics;
 
 pub use provider::{DeltaScan, ScanSource, Subset};
+pub(crate) use files::partition_value;
 pub(crate) use statistics::FileStatistics;

@@ -174,7 +174,12 @@ impl TableProvider for DeltaScan {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         // Files and row groups are left out where statistics allow it, rows are not: the filter stays in the plan.
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let support = |filter: &&Expr| match concerns_rows_alone(filter) {
+            Ok(true) => Ok(TableProviderFilterPushDown::Inexact),
+            Ok(false) => Ok(TableProviderFilterPushDown::Unsupported),
+            Err(error) => Err(error),
+        };
+        filters.iter().map(support).collect()
     }
 
     async fn scan(
@@ -227,6 +232,22 @@ fn predicate(
     let Some(filter) = conjunction(filters.iter().map(unqualified)) else { return Ok(None) };
     let columns = DFSchema::try_from(schema.as_ref().clone())?;
     state.create_physical_expr(filter, &columns).map(Some)
+}
+
+/// Whether a filter can be evaluated with nothing but a row: subqueries and the like have no physical form here.
+fn concerns_rows_alone(filter: &Expr) -> DataFusionResult<bool> {
+    use datafusion::common::tree_node::TreeNode;
+    let more = filter.exists(|node| {
+        Ok(matches!(
+            node,
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::Placeholder(_)
+        ))
+    })?;
+    Ok(!more)
 }
 
 /// Filters name columns by the table's alias in the query; the scan knows bare names only.

@@ -84,6 +84,9 @@ impl FileSet<'_> {
         if self.partition_columns.contains(&column.name) {
             return self.partition_values(&column.name, kind);
         }
+        if !is_exact(kind) {
+            return None;
+        }
         let texts: StringArray = self
             .parsed
             .iter()
@@ -112,6 +115,14 @@ fn text(value: &Value) -> Option<String> {
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// Whether bounds of a type hold for every row of a file.
+///
+/// Not for floating-point numbers, since writers leave NaN out of the bounds while it is larger than any number when
+/// rows are compared; nor for decimals, whose bounds writers round to doubles.
+fn is_exact(kind: &DataType) -> bool {
+    !kind.is_floating() && !kind.is_decimal()
 }
 
 /// A value that does not parse is unknown.

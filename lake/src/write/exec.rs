@@ -91,7 +91,7 @@ impl ExecutionPlan for WriteExec {
         vec![match self.keys.as_slice() {
             [] if self.spec.distribution == Spread::InPlace => Distribution::UnspecifiedDistribution,
             [] => Distribution::SinglePartition,
-            keys => Distribution::HashPartitioned(keys.to_vec()),
+            keys => Distribution::KeyPartitioned(keys.to_vec()),
         }]
     }
 
@@ -198,6 +198,10 @@ impl WriteTask {
 
     async fn route(&mut self, batch: &RecordBatch, column: usize) -> Result<()> {
         let routes = batch.column(column).as_primitive::<UInt8Type>().clone();
+        if let Some(stray) = routes.iter().find(|own| !self.writers.iter().any(|(route, _)| *own == Some(*route))) {
+            // A row that is written nowhere would be lost without a trace.
+            return Err(DataFusionError::Internal(format!("a row for output {stray:?}, which the write does not have")));
+        }
         for index in 0..self.writers.len() {
             let route = self.writers[index].0;
             let chosen: BooleanArray = routes.iter().map(|own| Some(own == Some(route))).collect();

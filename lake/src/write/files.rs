@@ -7,7 +7,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -26,11 +26,11 @@ use super::fingerprint::{self, FINGERPRINT_TAG, Fingerprints};
 use super::output::FileOutput;
 use crate::LakeError;
 
-/// Aim for the size of a data file, the unit of pruning and of later scans' tasks.
-const FILE_BYTES: u64 = 128 << 20;
-
 /// Rows per row group: enough for good compression, few enough to bound an open file's memory.
 const ROW_GROUP_ROWS: usize = 256 << 10;
+
+/// The same bound for rows that are so wide that their number bounds nothing.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// Writes the rows of one output into files.
 pub(super) struct FileSink {
@@ -40,6 +40,7 @@ pub(super) struct FileSink {
     /// For each column of `schema`, its place in the input.
     sources: Vec<usize>,
     partition: PartitionKey,
+    statistics_columns: Vec<String>,
     fingerprints: Option<Fingerprints>,
     open: Option<OpenFile>,
     done: Vec<(Add, i64)>,
@@ -80,6 +81,7 @@ impl FileSink {
             store,
             config: writer_config(output, &schema),
             partition: PartitionKey::over(&output.partition_columns, &schema)?,
+            statistics_columns: output.statistics_columns.clone(),
             schema,
             sources,
             fingerprints,
@@ -133,11 +135,15 @@ impl FileSink {
     async fn finish(&mut self) -> Result<()> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
         let Some(writer) = open.writer.take() else { return Ok(()) };
-        let mut adds = writer.close().await.map_err(|error| write_error(&self.folder, error))?;
+        // In a task of its own: if this one is cancelled, the upload still ends, and leaves a file that vacuum finds
+        // in place of parts of one that it does not.
+        let closed = tokio::spawn(writer.close()).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let mut adds = closed.map_err(|error| write_error(&self.folder, error))?;
         if self.fingerprints.is_some() {
             tag_partition(&mut adds, open.sum, open.rows);
         }
-        for add in adds {
+        for mut add in adds {
+            keep_statistics(&mut add, &self.statistics_columns)?;
             let rows = crate::scan::FileStatistics::rows(&add).and_then(|rows| i64::try_from(rows).ok());
             let rows = rows.ok_or_else(|| DataFusionError::Internal("a written file has no row count".to_owned()))?;
             self.done.push((add, rows));
@@ -150,7 +156,10 @@ impl FileSink {
         let strict = CastOptions { safe: false, ..Default::default() };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.sources.len());
         for (field, source) in self.schema.fields().iter().zip(&self.sources) {
-            let column = batch.column(*source);
+            let column = match batch.column(*source) {
+                column if column.data_type() == field.data_type() => Arc::clone(column),
+                column => cast_with_options(column, field.data_type(), &strict)?,
+            };
             if !field.is_nullable() && column.null_count() > 0 {
                 return Err(DataFusionError::Execution(format!(
                     "cannot write {}: column {} is null in {} of {} rows, but the table's contract says it never is",
@@ -160,13 +169,28 @@ impl FileSink {
                     batch.num_rows()
                 )));
             }
-            columns.push(match column.data_type() == field.data_type() {
-                true => Arc::clone(column),
-                false => cast_with_options(column, field.data_type(), &strict)?,
-            });
+            columns.push(column);
         }
+        self.partition.refuse_empty_texts(&columns, &self.schema, &self.folder)?;
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
+}
+
+/// Leaves only statistics of the named columns.
+///
+/// delta-rs chooses by the names of leaves, so a field inside a struct that is named like a column comes along.
+fn keep_statistics(add: &mut Add, columns: &[String]) -> Result<()> {
+    let failed = |error| DataFusionError::External(Box::<dyn std::error::Error + Send + Sync>::from(error));
+    let Some(text) = add.stats.as_deref() else { return Ok(()) };
+    let mut stats: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error: serde_json::Error| failed(error))?;
+    for kind in ["minValues", "maxValues", "nullCount"] {
+        if let Some(serde_json::Value::Object(values)) = stats.get_mut(kind) {
+            values.retain(|column, value| columns.contains(column) && !value.is_null());
+        }
+    }
+    add.stats = Some(serde_json::to_string(&stats).map_err(failed)?);
+    Ok(())
 }
 
 /// A partition value that spans several files has its fingerprint on the first; the others add nothing to it.
@@ -197,6 +221,20 @@ impl PartitionKey {
         Ok(Self { columns, converter })
     }
 
+    /// The log has no empty text: it means null there, and the rows would come back as others than they went.
+    fn refuse_empty_texts(&self, columns: &[ArrayRef], schema: &SchemaRef, folder: &str) -> Result<()> {
+        for index in &self.columns {
+            let texts = columns[*index].as_string_opt::<i32>();
+            if texts.is_some_and(|texts| texts.iter().any(|text| text == Some(""))) {
+                let name = schema.field(*index).name();
+                return Err(DataFusionError::Execution(format!(
+                    "cannot write {folder}: column {name} holds an empty text, which a partition column cannot; use null"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn runs(&self, batch: &RecordBatch) -> Result<Vec<Run>> {
         if batch.num_rows() == 0 {
             return Ok(Vec::new());
@@ -216,32 +254,33 @@ impl PartitionKey {
 }
 
 fn writer_config(output: &FileOutput, schema: &SchemaRef) -> WriterConfig {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let compression = match output.temporary {
+        true => Compression::LZ4_RAW,
+        false => Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
+    };
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_created_by(concat!("quickchat-lake ", env!("CARGO_PKG_VERSION")).to_owned());
     for column in &output.unique_columns {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.as_str()), false);
     }
+    // delta-rs parses the names as SQL, in which most are no identifiers without quotes.
+    let statistics = output.statistics_columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
     WriterConfig::new(
         Arc::clone(schema),
         output.partition_columns.clone(),
         Some(properties.build()),
-        NonZeroU64::new(FILE_BYTES),
+        NonZeroU64::new(output.file_bytes),
         Some(8192),
         // Has no effect beside the named columns.
         Default::default(),
-        Some(output.statistics_columns.clone()),
+        Some(statistics.collect()),
     )
 }
 
-/// Object-store faults may pass, and are told to Ballista as such; everything else will not.
+/// A store's faults may pass, and are told to Ballista as such; everything else will not.
 fn write_error(folder: &str, error: DeltaTableError) -> DataFusionError {
-    match error {
-        DeltaTableError::ObjectStore { source } => {
-            LakeError::object("write a data file in", folder, source).into()
-        }
-        other => DataFusionError::External(Box::new(LakeError::log("write a data file", folder, other))),
-    }
+    LakeError::log("write a data file", folder, error).into()
 }

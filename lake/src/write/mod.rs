@@ -23,7 +23,7 @@ mod receipt;
 
 pub use exec::WriteExec;
 pub use node::WriteNode;
-pub use output::{Distribution, FileOutput, Output, Sink, WriteSpec};
+pub use output::{Distribution, FILE_BYTES, FileOutput, Output, Sink, WriteSpec};
 pub use planner::WritePlanner;
 pub use receipt::{Receipt, Receipts};
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LakeError, Result, TableUrl};
 
+/// Aim for the size of a data file, the unit of pruning and of later scans' tasks.
+pub const FILE_BYTES: u64 = 128 << 20;
+
 /// All that a write node knows besides its input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WriteSpec {
@@ -60,8 +63,12 @@ pub struct FileOutput {
     pub statistics_columns: Vec<String>,
     /// Columns with few repeated values, for which a dictionary only costs time.
     pub unique_columns: Vec<String>,
+    /// Whether the files live only until the end of an operation, so that speed counts more than size.
+    pub temporary: bool,
     /// Columns that [`fingerprints`](super::fingerprint) cover; none: no fingerprint is made.
     pub fingerprint_columns: Vec<String>,
+    /// Aim for the size of a file; a writer that reaches it starts another one.
+    pub file_bytes: u64,
 }
 
 impl FileOutput {
@@ -77,7 +84,9 @@ impl FileOutput {
             partition_columns: Vec::new(),
             statistics_columns: Vec::new(),
             unique_columns: Vec::new(),
+            temporary: false,
             fingerprint_columns: Vec::new(),
+            file_bytes: FILE_BYTES,
         })
     }
 

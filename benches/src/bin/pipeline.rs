@@ -1,0 +1,214 @@
+//! The whole pipeline in a process of its own: wall time, CPU time, peak memory, rows and bytes of each job.
+//!
+//! Runs `quickchat-etl run full-pipeline` on a sample, first into an empty lake, then once more with nothing changed;
+//! all of it several times. The process is measured by the operating system when it ends (`wait4`), so start-up,
+//! planning and shutdown are included, and peak memory is the highest resident set that it ever had.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use quickchat_benches::data::{DataOptions, Exports};
+use quickchat_benches::{progress, report};
+use quickchat_sample::SampleOptions;
+use report::Spread;
+use serde::{Deserialize, Serialize};
+use wait4::Wait4;
+
+/// Measures the whole pipeline in a process of its own.
+#[derive(Debug, Parser, Serialize)]
+struct Options {
+    /// Messages of the sample
+    #[arg(long, default_value_t = 200_000)]
+    messages: u64,
+    /// How often the two runs are repeated, each time with a new lake
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
+    /// The program [default: quickchat-etl beside this one]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// What the runs take for now; the sample ends there
+    #[arg(long, default_value = "2026-01-31")]
+    as_of: String,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Further arguments of `quickchat-etl run`, such as --slots 2
+    #[arg(last = true, value_name = "ARGUMENT")]
+    run_arguments: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Results {
+    export_bytes: u64,
+    /// Into an empty lake.
+    first: Figures,
+    /// Once more, with nothing changed.
+    second: Figures,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    wall_seconds: Spread,
+    cpu_seconds: Spread,
+    user_seconds: Spread,
+    system_seconds: Spread,
+    peak_memory_bytes: Spread,
+    /// The sum over all jobs; seconds are of the median.
+    written_rows: u64,
+    written_bytes: u64,
+    jobs: Vec<JobFigures>,
+}
+
+#[derive(Serialize)]
+struct JobFigures {
+    job: String,
+    #[serde(flatten)]
+    counts: JobCounts,
+    /// Of the last repetition.
+    bytes: u64,
+    seconds: Spread,
+}
+
+/// One process, from start to end.
+struct Execution {
+    wall_seconds: f64,
+    user_seconds: f64,
+    system_seconds: f64,
+    peak_memory_bytes: u64,
+    jobs: Vec<JobReport>,
+}
+
+/// What is read of the JSON that the program prints.
+#[derive(Deserialize)]
+struct RunReport {
+    jobs: Vec<JobReport>,
+}
+
+#[derive(Deserialize)]
+struct JobReport {
+    job: String,
+    state: String,
+    #[serde(flatten)]
+    counts: JobCounts,
+    bytes: u64,
+    seconds: f64,
+}
+
+/// What is the same in each repetition.
+#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
+struct JobCounts {
+    read: u64,
+    written: u64,
+    unchanged: u64,
+    quarantined: u64,
+    files: u64,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let program = program(&options)?;
+    let sample = SampleOptions { messages: options.messages, ..SampleOptions::default() };
+    let exports = options.data.exports(&sample)?;
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for round in 1..=options.repeat {
+        let scratch = options.data.scratch()?;
+        progress(&format!("repetition {round} of {}: into an empty lake", options.repeat));
+        first.push(execute(&program, &exports, scratch.path(), &options)?);
+        progress(&format!("repetition {round} of {}: once more", options.repeat));
+        second.push(execute(&program, &exports, scratch.path(), &options)?);
+    }
+    let changed = second.iter().flat_map(|run| &run.jobs).find(|job| job.state != "unchanged");
+    if let Some(job) = changed {
+        bail!("the second run has changed {}, though its input was the same", job.job);
+    }
+    let results = Results { export_bytes: exports.bytes, first: figures(&first)?, second: figures(&second)? };
+    report::print("pipeline", &options, &results)
+}
+
+fn program(options: &Options) -> Result<PathBuf> {
+    if let Some(program) = &options.program {
+        return program.canonicalize().with_context(|| format!("cannot use the program {}", program.display()));
+    }
+    let this = std::env::current_exe().context("cannot find out where this program is; give --program")?;
+    let program = this.with_file_name("quickchat-etl").with_extension(std::env::consts::EXE_EXTENSION);
+    let profile = if cfg!(debug_assertions) { "" } else { " --release" };
+    ensure!(
+        program.is_file(),
+        "{} is not there; build it with: cargo build{profile} -p quickchat-client --bin quickchat-etl",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// Runs the program once in `scratch`, where its lake is.
+///
+/// The system counts the memory of this process, of which the child is a copy for a moment, as a lower bound of the
+/// child's peak; that is harmless as long as this process stays small, which it does: it only makes samples.
+fn execute(program: &Path, exports: &Exports, scratch: &Path, options: &Options) -> Result<Execution> {
+    let log = scratch.join("stderr.txt");
+    let mut command = Command::new(program);
+    command
+        .args(["run", "full-pipeline", "--output", "json", "--as-of", &options.as_of])
+        .arg("--exports")
+        .arg(&exports.folder)
+        .arg("--lake")
+        .arg(scratch.join("lake"))
+        .args(&options.run_arguments)
+        .current_dir(scratch)
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log).context("cannot make a file for the program's messages")?);
+    // What the one who measures has configured for other purposes must not show in the figures.
+    for variable in ["SCHEDULER_URL", "QUICKCHAT_SLOTS", "QUICKCHAT_MEMORY", "QUICKCHAT_CONFIG", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    let started = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+    let mut output = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut output).context("cannot read what the program prints")?;
+    }
+    let used = child.wait4().context("cannot wait for the program's end")?;
+    let wall_seconds = started.elapsed().as_secs_f64();
+    if !used.status.success() {
+        bail!("the program failed with {}:\n{}", used.status, fs::read_to_string(&log).unwrap_or_default());
+    }
+    let report: RunReport = serde_json::from_str(&output).context("cannot understand what the program prints")?;
+    Ok(Execution {
+        wall_seconds,
+        user_seconds: used.rusage.utime.as_secs_f64(),
+        system_seconds: used.rusage.stime.as_secs_f64(),
+        peak_memory_bytes: used.rusage.maxrss,
+        jobs: report.jobs,
+    })
+}
+
+fn figures(runs: &[Execution]) -> Result<Figures> {
+    let spread = |value: fn(&Execution) -> f64| Spread::of(runs.iter().map(value));
+    let Some(last) = runs.last() else { bail!("nothing was run") };
+    let mut jobs = Vec::new();
+    for job in &last.jobs {
+        let same: Vec<&JobReport> =
+            runs.iter().flat_map(|run| &run.jobs).filter(|other| other.job == job.job).collect();
+        ensure!(
+            same.len() == runs.len() && same.iter().all(|other| other.counts == job.counts),
+            "the counts of {} differ between repetitions",
+            job.job
+        );
+        let seconds = Spread::of(same.iter().map(|job| job.seconds));
+        jobs.push(JobFigures { job: job.job.clone(), counts: job.counts, bytes: job.bytes, seconds });
+    }
+    Ok(Figures {
+        wall_seconds: spread(|run| run.wall_seconds),
+        cpu_seconds: spread(|run| run.user_seconds + run.system_seconds),
+        user_seconds: spread(|run| run.user_seconds),
+        system_seconds: spread(|run| run.system_seconds),
+        peak_memory_bytes: spread(|run| run.peak_memory_bytes as f64),
+        written_rows: jobs.iter().map(|job| job.counts.written).sum(),
+        written_bytes: jobs.iter().map(|job| job.bytes).sum(),
+        jobs,
+    })
+}

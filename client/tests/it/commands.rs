@@ -1,0 +1,194 @@
+//! What commands print, to where, and their exit codes.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::fixtures::{SAMPLE_AS_OF, pipeline, sample};
+use crate::lake::files;
+use crate::process::{Ended, etl, run, scratch};
+use crate::remote::free_port;
+
+/// A command that looks at the lake of the sample.
+fn on_sample(arguments: &[&str]) -> Command {
+    let mut command = etl(arguments);
+    command.arg("--lake").arg(&sample().lake);
+    command
+}
+
+/// Names of the fields of a JSON object, sorted.
+#[track_caller]
+fn fields(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str).collect()
+}
+
+#[track_caller]
+fn list(ended: &Ended) -> Vec<Value> {
+    ended.json().as_array().unwrap_or_else(|| panic!("no list: {ended}")).clone()
+}
+
+#[test]
+fn a_run_reports_as_documented() {
+    let report = sample().ended.json();
+    assert_eq!(fields(&report), ["as_of", "jobs", "run_id", "seconds"]);
+    assert_eq!(report["as_of"], SAMPLE_AS_OF);
+    let jobs = report["jobs"].as_array().unwrap();
+    assert_eq!(jobs.len(), 15);
+    for job in jobs {
+        assert_eq!(
+            fields(job),
+            ["bytes", "files", "job", "quarantined", "read", "seconds", "state", "unchanged", "version", "written"]
+        );
+        assert_eq!([&job["state"], &job["version"]], [&"changed".into(), &Value::from(0)], "{job}");
+        assert!(job["files"].as_u64() > Some(0) && job["bytes"].as_u64() > Some(0), "{job}");
+    }
+    // Every commit names the run.
+    let history = list(&run(&mut on_sample(&["tables", "history", "gold.daily_metrics", "-o", "json"])).expect(0));
+    assert_eq!(fields(&history[0]), ["committed_at", "note", "operation", "run_id", "version"]);
+    assert_eq!([&history[0]["run_id"], &history[0]["version"]], [&report["run_id"], &Value::from(0)]);
+}
+
+#[test]
+fn data_go_to_standard_output_and_the_rest_to_standard_error() {
+    let lake = scratch("streams").join("lake");
+    let mut command = etl(&["run", "bronze.users", "bronze.users+", "--as-of", SAMPLE_AS_OF, "--dry-run"]);
+    let planned = run(command.arg("--lake").arg(&lake)).expect(0);
+    assert!(planned.stdout.contains("bronze.users") && planned.stderr.is_empty(), "{planned}");
+
+    let mut command = etl(&["run", "bronze.users", "--as-of", SAMPLE_AS_OF]);
+    let ended = run(command.arg("--lake").arg(&lake).arg("--exports").arg(&sample().exports)).expect(0);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let titles: Vec<&str> = lines[0].split_whitespace().collect();
+    assert_eq!(titles, ["job", "read", "written", "unchanged", "quarantined", "files", "bytes", "seconds", "version"]);
+    assert!(lines.len() == 2 && lines[1].contains("bronze.users"), "{ended}");
+    ended.says(&["bronze.users: started", "bronze.users: ", " written, "]);
+    // Neither colours nor bars: it is no terminal.
+    assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "{ended}");
+    assert!(!ended.stderr.contains("ERROR"), "{ended}");
+}
+
+#[test]
+fn a_dry_run_plans_in_order_and_changes_nothing() {
+    let mut command = pipeline(Path::new("nowhere"), Path::new("nowhere"), SAMPLE_AS_OF);
+    let planned = list(&run(command.arg("--dry-run")).expect(0));
+    let names: Vec<&str> = planned.iter().map(|job| job["job"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 15);
+    for (index, job) in planned.iter().enumerate() {
+        assert_eq!(fields(job), ["job", "reads"]);
+        for input in job["reads"].as_array().unwrap().iter().map(|input| input.as_str().unwrap()) {
+            let before = names[..index].contains(&input);
+            assert!(before || !names.contains(&input), "{} stands before {input}", names[index]);
+        }
+    }
+}
+
+#[test]
+fn the_catalog_and_the_tables_are_listed() {
+    let jobs = list(&run(&mut etl(&["jobs", "list", "-o", "json"])).expect(0));
+    assert_eq!(jobs.len(), 15);
+    assert_eq!(fields(&jobs[0]), ["job", "key", "partition", "reads", "schedule", "summary", "writes"]);
+    let shown = list(&run(&mut etl(&["jobs", "show", "gold.daily_metrics", "-o", "json"])).expect(0));
+    assert_eq!(fields(&shown[0]["columns"][0]), ["about", "column", "kind", "nullable"]);
+    assert!(shown[0]["sql"].as_str().unwrap().to_lowercase().contains("select"));
+
+    let tables = list(&run(&mut on_sample(&["tables", "list", "-o", "json"])).expect(0));
+    let found = &sample().tables;
+    for table in &tables {
+        assert_eq!(fields(table), ["bytes", "files", "rows", "summary", "table", "version"]);
+        let name = table["table"].as_str().unwrap();
+        assert_eq!(table["rows"], found.rows(name).len(), "{name}");
+    }
+    assert_eq!(tables.len(), found.0.len());
+
+    let shown = run(&mut on_sample(&["tables", "show", "silver.users", "-o", "json"])).expect(0).json();
+    assert_eq!(fields(&shown), ["bytes", "columns", "files", "rows", "summary", "table", "version"]);
+    let rows = list(&run(&mut on_sample(&["tables", "preview", "silver.users", "--limit", "3", "-o", "json"])).expect(0));
+    assert_eq!(rows.len(), 3);
+    // Nulls are there, so that every row has every column.
+    assert_eq!(fields(&rows[0]).len(), shown["columns"].as_array().unwrap().len());
+}
+
+#[test]
+fn sql_answers_with_rows() {
+    let query = "SELECT count(*) AS n, sum(read_count) AS r, NULL AS nothing FROM silver.messages";
+    let rows = list(&run(&mut on_sample(&["sql", query, "-o", "json"])).expect(0));
+    let messages = sample().tables.rows("silver.messages");
+    let reads: u64 = messages.iter().map(|row| row["read_count"].as_u64().unwrap()).sum();
+    assert_eq!(rows, [serde_json::json!({"n": messages.len(), "r": reads, "nothing": null})]);
+    let none = list(&run(&mut on_sample(&["sql", "SELECT user_id FROM silver.users WHERE false", "-o", "json"])).expect(0));
+    assert!(none.is_empty());
+}
+
+#[test]
+fn sql_reads_and_does_nothing_else() {
+    let before = files(&sample().lake);
+    for statement in [
+        "DROP TABLE silver.users",
+        "CREATE TABLE silver.mine AS SELECT 1 AS one",
+        "CREATE VIEW silver.mine AS SELECT 1 AS one",
+        "CREATE EXTERNAL TABLE mine STORED AS CSV LOCATION '/etc/hostname'",
+        "INSERT INTO silver.users SELECT * FROM silver.users",
+        "DELETE FROM silver.users",
+        "UPDATE silver.users SET role = 'admin'",
+        "TRUNCATE TABLE silver.users",
+        "COPY silver.users TO '/tmp/never.parquet'",
+        "SET datafusion.execution.batch_size = 1",
+        "SELECT 1; SELECT 2",
+        "SELECT FROM WHERE",
+    ] {
+        let ended = run(&mut on_sample(&["sql", statement, "-o", "json"])).expect(2);
+        ended.says(&["error: "]);
+        assert_eq!(ended.stdout, "", "{ended}");
+    }
+    assert_eq!(files(&sample().lake), before);
+}
+
+#[test]
+fn sql_and_tables_know_only_the_tables_of_the_lake() {
+    for (table, suggested) in [("silver.mesages", "silver.messages"), ("gold.daily_metric", "gold.daily_metrics")] {
+        let query = format!("SELECT * FROM {table}");
+        for command in [&["sql", query.as_str()][..], &["tables", "preview", table]] {
+            run(&mut on_sample(command)).expect(2).says(&["there is no table", table, "did you mean", suggested]);
+        }
+    }
+    for query in ["SELECT * FROM '/etc/hostname'", "SELECT * FROM users", "SELECT * FROM information_schema.tables"] {
+        run(&mut on_sample(&["sql", query])).expect(2).says(&["there is no table"]);
+    }
+    let empty = scratch("no-lake").join("lake");
+    let mut command = etl(&["sql", "SELECT * FROM silver.users", "--lake"]);
+    run(command.arg(&empty)).expect(1).says(&["there is no Delta table at", "run the job that writes it first"]);
+}
+
+#[test]
+fn unknown_selectors_get_suggestions() {
+    for (selector, suggested) in [("silver.mesages", "silver.messages"), ("full-pipelin", "full-pipeline"), ("sliver", "silver")] {
+        let ended = run(&mut etl(&["run", selector])).expect(2);
+        ended.says(&[&format!("`{selector}` selects no job"), "did you mean", suggested]);
+        assert_eq!(ended.stdout, "");
+    }
+    run(&mut etl(&["run", "qqqq"])).expect(2).says(&["jobs list"]);
+    run(&mut etl(&["run"])).expect(2);
+    run(&mut etl(&["run", "silver", "--as-of", "yesterday"])).expect(2).says(&["--as-of", "2026-01-31"]);
+    run(&mut etl(&["run", "silver", "--lake", "ftp://host/lake"])).expect(2).says(&["--lake", "DATA_LAKE_PATH"]);
+}
+
+#[test]
+fn a_scheduler_out_of_reach_ends_a_command_within_seconds() {
+    let url = format!("df://127.0.0.1:{}", free_port());
+    for arguments in [&["run", "silver"][..], &["sql", "SELECT 1"]] {
+        let started = Instant::now();
+        let ended = run(on_sample(arguments).args(["--scheduler", &url])).expect(4);
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        ended.says(&["cannot reach the scheduler", &url]);
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+#[test]
+fn a_job_without_its_inputs_says_which_to_run() {
+    let lake = scratch("no-inputs").join("lake");
+    let ended = run(etl(&["run", "silver.messages", "--lake"]).arg(&lake)).expect(1);
+    ended.says(&["silver.messages reads bronze.", "which is not in the lake", "+ before its name"]);
+}

@@ -1,0 +1,19 @@
+//! The crate through its public surface: whole operations on whole tables, run by an in-process stand-in for a cluster
+//! that sends every plan through the codecs.
+
+// Helpers outside of test functions may panic too: a broken fixture is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod cluster;
+mod commit;
+mod failure;
+mod fixtures;
+mod foreign;
+mod history;
+mod interoperability;
+mod replace;
+mod scan;
+mod store;
+mod upsert;
+mod upsert_random;
+mod write;
