@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::clock::Took;
 
@@ -11,10 +11,13 @@ use crate::clock::Took;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The value in the middle; of an even number, the mean of the two there.
+    #[serde(serialize_with = "rounded")]
     pub median: f64,
     /// The smallest.
+    #[serde(serialize_with = "rounded")]
     pub min: f64,
     /// The largest.
+    #[serde(serialize_with = "rounded")]
     pub max: f64,
 }
 
@@ -22,14 +25,19 @@ pub struct Spread {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Percentiles {
     /// The smallest.
+    #[serde(serialize_with = "rounded")]
     pub min: f64,
     /// Half are at or below.
+    #[serde(serialize_with = "rounded")]
     pub p50: f64,
     /// Nine of ten.
+    #[serde(serialize_with = "rounded")]
     pub p90: f64,
     /// 99 of 100.
+    #[serde(serialize_with = "rounded")]
     pub p99: f64,
     /// The largest.
+    #[serde(serialize_with = "rounded")]
     pub max: f64,
 }
 
@@ -102,6 +110,11 @@ impl Percentiles {
     }
 }
 
+/// Figures are no better than a millionth, and easier to read without the rest.
+pub(crate) fn rounded<S: Serializer>(value: &f64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1e6).round() / 1e6)
+}
+
 fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -157,6 +170,12 @@ mod tests {
         assert_eq!(hundred, Percentiles { min: 1.0, p50: 50.0, p90: 90.0, p99: 99.0, max: 100.0 });
         let three = Percentiles::of([1.0, 2.0, 3.0]);
         assert_eq!((three.p50, three.p90, three.max), (2.0, 3.0, 3.0));
+    }
+
+    #[test]
+    fn figures_are_rounded_when_written() {
+        let text = serde_json::to_string(&Spread::of([0.1 + 0.2])).unwrap();
+        assert_eq!(text, r#"{"median":0.3,"min":0.3,"max":0.3}"#);
     }
 
     #[test]

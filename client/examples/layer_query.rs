@@ -53,7 +53,7 @@ fn rows(batches: &[RecordBatch]) -> Vec<(String, i64)> {
     batches.iter().flat_map(of_batch).collect()
 }
 
-#[allow(dead_code, clippy::print_stdout)]
+#[expect(clippy::print_stdout, reason = "the answer")]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let lake = std::env::args().nth(1).unwrap_or_else(|| "data/lake".to_owned());

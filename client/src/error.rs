@@ -42,7 +42,9 @@ pub enum RunError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No source is configured for a job that reads one.
-    #[error("job {job} reads {source_name}, but no source is configured; give the export folder with --exports or EXPORTS_PATH")]
+    #[error(
+        "job {job} reads {source_name}, but no source is configured; give the export folder with --exports or EXPORTS_PATH"
+    )]
     NoSource {
         /// The job.
         job: String,
@@ -50,7 +52,9 @@ pub enum RunError {
         source_name: String,
     },
     /// A table that a job reads is not in the lake.
-    #[error("job {job} reads {table}, which is not in the lake {lake}; run {table} first, or this job with a + before its name")]
+    #[error(
+        "job {job} reads {table}, which is not in the lake {lake}; run {table} first, or this job with a + before its name"
+    )]
     MissingInput {
         /// The job.
         job: String,
@@ -80,7 +84,9 @@ pub enum RunError {
         micros: i64,
     },
     /// A document is unaccounted for.
-    #[error("job {job} read {read} documents but accounts for {accounted}; its commit must not be trusted, please report this")]
+    #[error(
+        "job {job} read {read} documents but accounts for {accounted}; its commit must not be trusted, please report this"
+    )]
     Counts {
         /// The job.
         job: String,

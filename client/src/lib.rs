@@ -5,6 +5,12 @@
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
 //! * [`config`]: flags over environment over file over defaults, validated once.
 //! * [`commands`]: the command line.
+//!
+//! A query over a layer of the lake, as SQL and as data frames, submitted to a cluster (`examples/layer_query.rs`):
+//!
+//! ```no_run
+#![doc = include_str!("../examples/layer_query.rs")]
+//! ```
 
 pub mod cluster;
 pub mod commands;

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::json::ArrayWriter;
+use datafusion::arrow::json::WriterBuilder;
+use datafusion::arrow::json::writer::JsonArray;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
 
@@ -28,7 +29,8 @@ pub(crate) fn print_rows(form: OutputForm, batches: &[RecordBatch]) -> io::Resul
     let mut out = io::stdout().lock();
     match form {
         OutputForm::Json => {
-            let mut writer = ArrayWriter::new(&mut out);
+            // With nulls, so that every row has every column.
+            let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut out);
             writer.write_batches(&batches.iter().collect::<Vec<_>>()).map_err(io::Error::other)?;
             writer.finish().map_err(io::Error::other)?;
             writeln!(out)
@@ -52,9 +54,8 @@ pub(crate) fn table(titles: &[&str]) -> Table {
 
 /// The closing table of a run.
 pub(crate) fn run_table(report: &RunReport) -> Table {
-    let mut table = table(&[
-        "job", "#read", "#written", "#unchanged", "#quarantined", "#files", "#bytes", "#seconds", "#version",
-    ]);
+    let mut table =
+        table(&["job", "#read", "#written", "#unchanged", "#quarantined", "#files", "#bytes", "#seconds", "#version"]);
     for job in &report.jobs {
         let numbers = [job.read, job.written, job.unchanged, job.quarantined, job.files].map(count);
         let version = match &job.state {

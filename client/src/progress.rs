@@ -1,7 +1,7 @@
 //! Progress of a run on standard error: a bar per running job on a terminal, plain lines otherwise.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
@@ -33,9 +33,9 @@ impl Display {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "progress is what standard error is for")]
 fn tell(line: &str) {
-    eprintln!("{line}");
+    // As above.
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 impl Observer for Display {

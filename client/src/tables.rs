@@ -7,6 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 use quickchat_jobs::{Catalog, Contract, TableName, quarantine_contract};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
@@ -33,7 +34,7 @@ pub enum ViewError {
     /// The cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// No table of this name can be in the lake.
+    /// No table or layer of this name can be in the lake.
     #[error("there is no table {name:?}{}; `quickchat-etl tables list` shows all", suggestion(nearest))]
     Unknown {
         /// The name.
@@ -149,6 +150,23 @@ impl LakeView {
         Ok(versions)
     }
 
+    /// A session in which all tables of a layer that were ever written can be queried, each as `layer.table` and at
+    /// the version that is the newest now. Its SQL and data frames give plans for [`Cluster::submit`].
+    pub async fn session(&self, cluster: &Cluster, layer: &str) -> Result<SessionContext, ViewError> {
+        let context = cluster.session()?;
+        let mut contracts = self.contracts.iter().filter(|contract| contract.table.schema() == layer).peekable();
+        if contracts.peek().is_none() {
+            return Err(self.unknown(layer));
+        }
+        for contract in contracts {
+            if let Some(pinned) = self.newest(&contract.table).await? {
+                register(&context, &contract.table, Arc::new(DeltaScan::of(&self.tables, &pinned)))
+                    .map_err(ViewError::Query)?;
+            }
+        }
+        Ok(context)
+    }
+
     /// Runs one SELECT over the newest versions of the tables that it names.
     pub async fn sql(&self, cluster: &Cluster, query: &str) -> Result<Vec<RecordBatch>, ViewError> {
         let plan = self.plan(cluster, query).await?;
@@ -183,6 +201,9 @@ impl LakeView {
             .filter(|(likeness, _)| *likeness > 0.8)
             .collect();
         known.sort_by(|a, b| b.0.total_cmp(&a.0));
-        ViewError::Unknown { name: name.to_owned(), nearest: known.into_iter().take(3).map(|(_, table)| table).collect() }
+        ViewError::Unknown {
+            name: name.to_owned(),
+            nearest: known.into_iter().take(3).map(|(_, table)| table).collect(),
+        }
     }
 }

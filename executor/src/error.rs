@@ -25,7 +25,7 @@ pub enum ExecutorError {
         /// The command line option that chooses the port.
         option: &'static str,
         /// Why not.
-        source: BallistaError,
+        source: Box<BallistaError>,
     },
     /// No scheduler answered in time.
     #[error(
@@ -49,7 +49,7 @@ pub enum ExecutorError {
         /// The scheduler.
         url: SchedulerUrl,
         /// Its answer.
-        source: BallistaError,
+        source: Box<BallistaError>,
     },
     /// The work folder could not be made.
     #[error("cannot make a work folder in {}; choose a writable place with --work-dir", .path.display())]
@@ -64,7 +64,7 @@ pub enum ExecutorError {
     Memory(#[from] crate::MemoryLimitError),
     /// The functions, codecs or object stores could not be set up.
     #[error("cannot set up the runtime of tasks")]
-    Runtime(#[source] DataFusionError),
+    Runtime(#[source] Box<DataFusionError>),
 }
 
 impl ExecutorError {

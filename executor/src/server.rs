@@ -20,6 +20,7 @@ use ballista_executor::flight_service::BallistaFlightService;
 use ballista_executor::health::ExecutorHealth;
 use ballista_executor::metrics::{ExecutorMetricCollectionPolicy, LoggingMetricsCollector};
 use ballista_executor::shutdown::ShutdownNotifier;
+use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use quickchat_engine::{Engine, session_config};
@@ -147,13 +148,13 @@ struct TaskParts {
 
 impl TaskParts {
     fn new(engine: &Engine, work_dir: &WorkDir, bytes_per_slot: usize, slots: usize) -> Result<Self, ExecutorError> {
-        let base = engine.runtime_env(None).map_err(ExecutorError::Runtime)?;
+        let base = engine.runtime_env(None).map_err(runtime_failed)?;
         let base = RuntimeEnvBuilder::from_runtime_env(&base)
             .with_temp_file_path(work_dir.spill())
             .build_arc()
-            .map_err(ExecutorError::Runtime)?;
+            .map_err(runtime_failed)?;
         // The scheduler plans with this very state's functions, so both sides know the same names.
-        let state = engine.session_state(session_config(slots)).map_err(ExecutorError::Runtime)?;
+        let state = engine.session_state(session_config(slots)).map_err(runtime_failed)?;
         Ok(Self {
             shuffle: work_dir.shuffle().to_string_lossy().into_owned(),
             functions: Arc::new(BallistaFunctionRegistry::from(&state)),
@@ -183,8 +184,12 @@ impl TaskParts {
 
 fn bind_flight(config: &ExecutorConfig) -> Result<(TcpIncoming, SocketAddr), ExecutorError> {
     let address = SocketAddr::new(config.bind_host, config.flight_port);
-    let failed =
-        |source| ExecutorError::Bind { service: "shuffle data", address, option: "--flight-bind-port", source };
+    let failed = |source| ExecutorError::Bind {
+        service: "shuffle data",
+        address,
+        option: "--flight-bind-port",
+        source: Box::new(source),
+    };
     let incoming = create_grpc_server_incoming(address, &GrpcServerConfig::default()).map_err(failed)?;
     let bound = incoming.local_addr().map_err(|error| failed(error.into()))?;
     Ok((incoming, bound))
@@ -198,11 +203,8 @@ async fn connect(
 ) -> Result<SchedulerGrpcClient<Channel>, ExecutorError> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
-    let failed = |source| ExecutorError::Unreachable {
-        url: config.scheduler.clone(),
-        waited: config.connect_timeout,
-        source,
-    };
+    let failed =
+        |source| ExecutorError::Unreachable { url: config.scheduler.clone(), waited: config.connect_timeout, source };
     loop {
         let left = config.connect_timeout.saturating_sub(started.elapsed());
         let endpoint = create_grpc_client_endpoint(config.scheduler.endpoint(), Some(client)).map_err(failed)?;
@@ -258,15 +260,24 @@ async fn register(
             Ok(_server) => return Ok(executor),
             // Everything else that can go wrong before the registration is a matter of the port.
             Err(source @ BallistaError::GrpcError(_)) => {
-                return Err(ExecutorError::Register { url: config.scheduler.clone(), source });
+                return Err(ExecutorError::Register { url: config.scheduler.clone(), source: Box::new(source) });
             }
             Err(source) if config.grpc_port != 0 || attempt == PORT_ATTEMPTS => {
                 let address = SocketAddr::new(config.bind_host, port);
-                return Err(ExecutorError::Bind { service: "tasks", address, option: "--grpc-bind-port", source });
+                return Err(ExecutorError::Bind {
+                    service: "tasks",
+                    address,
+                    option: "--grpc-bind-port",
+                    source: Box::new(source),
+                });
             }
             Err(_) => attempt += 1,
         }
     }
+}
+
+fn runtime_failed(error: DataFusionError) -> ExecutorError {
+    ExecutorError::Runtime(Box::new(error))
 }
 
 fn free_port(host: IpAddr) -> Result<u16, ExecutorError> {
@@ -276,7 +287,7 @@ fn free_port(host: IpAddr) -> Result<u16, ExecutorError> {
             service: "tasks",
             address,
             option: "--grpc-bind-port",
-            source: BallistaError::IoError(error),
+            source: Box::new(BallistaError::IoError(error)),
         },
     )
 }

@@ -27,7 +27,9 @@ impl TaskRuntimes {
     /// A runtime for a task that takes `slots` slots.
     pub(crate) fn for_task(&self, slots: u32) -> Result<Arc<RuntimeEnv>> {
         let bytes = self.bytes_per_slot.saturating_mul(slots.max(1) as usize);
-        RuntimeEnvBuilder::from_runtime_env(&self.base).with_memory_pool(Arc::new(FairSpillPool::new(bytes))).build_arc()
+        RuntimeEnvBuilder::from_runtime_env(&self.base)
+            .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+            .build_arc()
     }
 }
 

@@ -77,7 +77,9 @@ fn remove_abandoned(parent: &Path) {
                 Err(error) => warn!(path = %path.display(), %error, "cannot remove an abandoned work folder"),
             },
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => warn!(path = %path.display(), %error, "cannot test a work folder's lock"),
+            Err(TryLockError::Error(error)) => {
+                warn!(path = %path.display(), %error, "cannot test a work folder's lock")
+            }
         }
     }
 }

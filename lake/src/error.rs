@@ -83,7 +83,9 @@ pub enum LakeError {
         remedy: &'static str,
     },
     /// A folder that should hold one of our tables holds something else.
-    #[error("{table} holds a table that this program did not make ({difference}); nothing was written. Choose another lake, or move that table away")]
+    #[error(
+        "{table} holds a table that this program did not make ({difference}); nothing was written. Choose another lake, or move that table away"
+    )]
     ForeignTable {
         /// Address of the table.
         table: String,
@@ -171,7 +173,11 @@ fn outside_fault(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass
             // What is not there was named by somebody; everything else is the store's.
             return (!matches!(store, object_store::Error::NotFound { .. })).then_some(ErrorClass::External);
         }
-        cause = error.source();
+        // The cause of an I/O error that wraps another one is the wrapped one's cause: that one itself would be missed.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
@@ -179,9 +185,47 @@ fn outside_fault(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass
 impl From<LakeError> for DataFusionError {
     /// Faults of outside systems become `IoError`, the only kind that Ballista tries again.
     fn from(error: LakeError) -> Self {
-        match error.class() {
-            ErrorClass::External => Self::IoError(std::io::Error::other(error)),
-            ErrorClass::User | ErrorClass::Internal => Self::External(Box::new(error)),
+        let class = error.class();
+        let told = Told(error);
+        match class {
+            ErrorClass::External => Self::IoError(std::io::Error::other(told)),
+            ErrorClass::User | ErrorClass::Internal => Self::External(Box::new(told)),
         }
+    }
+}
+
+/// An error on its way through the cluster. Ballista passes the debug form of a task's error on as text, so that form
+/// is made of words for people here.
+struct Told(LakeError);
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = self.0.to_string();
+        let mut cause = std::error::Error::source(&self.0);
+        while let Some(error) = cause {
+            let message = error.to_string();
+            if !text.contains(&message) {
+                text.push_str(": ");
+                text.push_str(&message);
+            }
+            // The cause of an I/O error that wraps another one is the wrapped one's cause: that one itself would be missed.
+            cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
+        }
+        write!(f, "{text:?}")
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
     }
 }

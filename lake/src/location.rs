@@ -70,10 +70,8 @@ impl TableUrl {
 
     /// The folder's path inside its object store.
     pub fn path(&self) -> Result<object_store::path::Path> {
-        object_store::path::Path::from_url_path(self.0.path()).map_err(|error| LakeError::Location {
-            location: self.0.to_string(),
-            reason: error.to_string(),
-        })
+        object_store::path::Path::from_url_path(self.0.path())
+            .map_err(|error| LakeError::Location { location: self.0.to_string(), reason: error.to_string() })
     }
 }
 

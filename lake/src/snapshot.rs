@@ -144,7 +144,8 @@ impl Tables {
     /// The `commitInfo` of one version, empty when the commit has none or is no longer in the log.
     pub async fn commit_info(&self, table: &TableUrl, version: u64) -> Result<Map<String, Value>> {
         let log = self.log_store(table)?;
-        let entry = log.read_commit_entry(version).await.map_err(|error| LakeError::log("read a commit", table, error))?;
+        let entry =
+            log.read_commit_entry(version).await.map_err(|error| LakeError::log("read a commit", table, error))?;
         let lines = entry.as_deref().unwrap_or_default().split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
             let action: Value =
@@ -179,11 +180,8 @@ impl Tables {
     }
 
     fn keep(&self, pinned: PinnedTable) -> Arc<PinnedTable> {
-        let key = PinKey {
-            url: pinned.url.clone(),
-            table_id: pinned.metadata.id().to_owned(),
-            version: pinned.version,
-        };
+        let key =
+            PinKey { url: pinned.url.clone(), table_id: pinned.metadata.id().to_owned(), version: pinned.version };
         let pinned = Arc::new(pinned);
         let mut pins = self.pins.lock();
         if pins.len() >= KEPT_PINS {

@@ -24,5 +24,5 @@ mod slots;
 
 pub use config::{Liveness, SchedulerConfig};
 pub use error::SchedulerError;
-pub use progress::{JobProgress, JobState, StageProgress, StageState, PROGRESS_PATH};
+pub use progress::{JobProgress, JobState, PROGRESS_PATH, StageProgress, StageState};
 pub use server::{SchedulerHandle, start};

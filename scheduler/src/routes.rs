@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any_service, get};
+use axum::routing::get;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::api::get_routes;
 use tonic::service::RoutesBuilder;
@@ -20,15 +21,16 @@ pub(crate) const HIDDEN_REDIRECT: &str = "/redirect-is-not-served";
 
 /// REST, health and progress: everything a browser or a probe may ask.
 pub(crate) fn http(server: &Arc<Server>) -> Router {
-    // Only `/api/` reaches Ballista's router, so its redirect is out of reach whatever path it has.
-    let ballista = get_routes(Arc::clone(server));
+    // Only `/api/` reaches Ballista's router, so its redirect is out of reach whatever path it has. As a fallback, and
+    // not behind a wildcard, whose match Ballista's handlers would take for one more of their own path arguments.
+    let ballista = get_routes(Arc::clone(server)).layer(from_fn(only_api));
     Router::new()
         .route("/", get(root))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route(&format!("{PROGRESS_PATH}{{job_id}}"), get(job_progress))
         .with_state(Arc::clone(server))
-        .route("/api/{*rest}", any_service(ballista))
+        .fallback_service(ballista)
 }
 
 /// gRPC for clients and executors, and the REST routes next to it, because a client asks for
@@ -45,6 +47,14 @@ pub(crate) fn grpc(server: &Arc<Server>, max_message_bytes: usize) -> Router {
 /// The only origin whose scripts may call the API: the listener itself.
 pub(crate) fn own_origin(address: SocketAddr) -> String {
     format!("http://{address}")
+}
+
+async fn only_api(request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with("/api/") {
+        next.run(request).await
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
 }
 
 async fn root() -> &'static str {

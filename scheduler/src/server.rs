@@ -168,9 +168,7 @@ fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> Join
         }
     });
     let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
-    })
+    tokio::spawn(async move { axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await })
 }
 
 fn ballista_config(

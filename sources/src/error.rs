@@ -3,7 +3,7 @@
 //! A document that cannot be decoded is not an error: it becomes a reject row. Errors are about whole files and
 //! folders, and about the store that holds them.
 
-use std::io;
+use std::{fmt, io};
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -215,6 +215,37 @@ fn transient(error: &object_store::Error) -> bool {
 impl From<SourceError> for DataFusionError {
     /// Ballista retries `IoError` and nothing else, so exactly the transient faults become one.
     fn from(error: SourceError) -> Self {
-        if error.is_transient() { Self::IoError(io::Error::other(error)) } else { Self::External(Box::new(error)) }
+        let is_transient = error.is_transient();
+        let told = Told(error);
+        if is_transient { Self::IoError(io::Error::other(told)) } else { Self::External(Box::new(told)) }
+    }
+}
+
+/// An error on its way through the cluster. Ballista passes the debug form of a task's error on as text, so that form
+/// is made of words for people here.
+struct Told(SourceError);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.0.to_string();
+        let mut cause = std::error::Error::source(&self.0);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        write!(f, "{text:?}")
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
     }
 }

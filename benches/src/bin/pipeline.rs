@@ -57,7 +57,7 @@ struct Figures {
     user_seconds: Spread,
     system_seconds: Spread,
     peak_memory_bytes: Spread,
-    /// The sum over all jobs; seconds are of the median.
+    /// The sum over all jobs, as are the bytes.
     written_rows: u64,
     written_bytes: u64,
     jobs: Vec<JobFigures>,
@@ -68,7 +68,8 @@ struct JobFigures {
     job: String,
     #[serde(flatten)]
     counts: JobCounts,
-    /// Of the last repetition.
+    /// Of the last repetition, as are the bytes.
+    files: u64,
     bytes: u64,
     seconds: Spread,
 }
@@ -94,6 +95,7 @@ struct JobReport {
     state: String,
     #[serde(flatten)]
     counts: JobCounts,
+    files: u64,
     bytes: u64,
     seconds: f64,
 }
@@ -105,7 +107,6 @@ struct JobCounts {
     written: u64,
     unchanged: u64,
     quarantined: u64,
-    files: u64,
 }
 
 fn main() -> Result<()> {
@@ -199,7 +200,8 @@ fn figures(runs: &[Execution]) -> Result<Figures> {
             job.job
         );
         let seconds = Spread::of(same.iter().map(|job| job.seconds));
-        jobs.push(JobFigures { job: job.job.clone(), counts: job.counts, bytes: job.bytes, seconds });
+        let (name, files, bytes) = (job.job.clone(), job.files, job.bytes);
+        jobs.push(JobFigures { job: name, counts: job.counts, files, bytes, seconds });
     }
     Ok(Figures {
         wall_seconds: spread(|run| run.wall_seconds),

@@ -169,7 +169,7 @@ impl Bench {
                 route: None,
                 outputs: vec![Output {
                     route: 0,
-                    sink: Sink::Files(FileOutput::new(folder.clone(), &self.staged.schema)?),
+                    sink: Sink::Files(Box::new(FileOutput::new(folder.clone(), &self.staged.schema)?)),
                 }],
             };
             let plan = WriteNode::try_new(self.rows()?.build()?, Arc::new(spec))?.into_plan();

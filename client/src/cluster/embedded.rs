@@ -129,12 +129,8 @@ async fn start_parts(
     engine: &Engine,
     options: EmbeddedOptions,
 ) -> Result<(SchedulerHandle, ExecutorHandle), StartError> {
-    let config = SchedulerConfig {
-        port: 0,
-        http_port: None,
-        liveness: Liveness::same_process(),
-        ..SchedulerConfig::default()
-    };
+    let config =
+        SchedulerConfig { port: 0, http_port: None, liveness: Liveness::same_process(), ..SchedulerConfig::default() };
     let scheduler = quickchat_scheduler::start(engine, config).await?;
     let config = ExecutorConfig {
         slots: options.slots.max(1),

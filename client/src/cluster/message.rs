@@ -11,9 +11,11 @@ const WRAPPINGS: &[&str] = &[
     "Task failed due to runtime execution error: ",
     "Task failed due to IO error: ",
     "Error planning job ",
-    "most recent failure reason: ",
     "DataFusion error: ",
 ];
+
+/// Stands before the quoted failure of the last attempt.
+const LAST_ATTEMPT: &str = "most recent failure reason: ";
 
 /// The kind of a failure.
 pub(super) fn kind(text: &str) -> FailureKind {
@@ -40,6 +42,12 @@ pub(super) fn kind(text: &str) -> FailureKind {
 /// The cause without what is wrapped around it.
 pub(super) fn cause(text: &str) -> String {
     let mut rest = text.trim();
+    // After the last of several attempts its failure is quoted.
+    if let Some((_, quoted)) = rest.rsplit_once(LAST_ATTEMPT)
+        && let Some(inner) = quoted.trim().strip_prefix('"').and_then(|inner| inner.strip_suffix('"'))
+    {
+        return cause(&unescape(inner));
+    }
     for wrapping in WRAPPINGS {
         if let Some(at) = rest.rfind(wrapping) {
             rest = &rest[at + wrapping.len()..];
@@ -53,6 +61,13 @@ pub(super) fn cause(text: &str) -> String {
 fn unwrap_debug(text: &str) -> String {
     let mut inner = text;
     loop {
+        // An I/O error that was made of another error.
+        if let Some(custom) = inner.strip_prefix("Custom { kind: ").and_then(|inner| inner.strip_suffix(" }"))
+            && let Some((_, error)) = custom.split_once(", error: ")
+        {
+            inner = error;
+            continue;
+        }
         let Some(open) = inner.find('(') else { break };
         let name = &inner[..open];
         let is_variant = name.starts_with(|c: char| c.is_ascii_uppercase())
@@ -65,9 +80,27 @@ fn unwrap_debug(text: &str) -> String {
         }
     }
     match inner.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\\\"", "\"").replace("\\n", "\n").replace("\\\\", "\\"),
+        Some(quoted) => unescape(quoted),
         None => inner.to_owned(),
     }
+}
+
+/// What a quoted text stands for.
+fn unescape(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match (character, character == '\\') {
+            (_, true) => match characters.next() {
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some(escaped) => text.push(escaped),
+                None => text.push('\\'),
+            },
+            (plain, false) => text.push(plain),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -79,8 +112,11 @@ mod tests {
         for (text, expected) in [
             ("all executors were lost and no executor re-registered within 30s", FailureKind::ExecutorsLost),
             ("Task failed due to IO error: DataFusionError(IoError(Custom { .. }))", FailureKind::Io),
-            ("Task 1 in Stage 1 failed 4 times, fail the stage, most recent failure reason: \"Task failed due to IO \
-              error: IoError(..)\"", FailureKind::Io),
+            (
+                "Task 1 in Stage 1 failed 4 times, fail the stage, most recent failure reason: \"Task failed due to IO \
+              error: IoError(..)\"",
+                FailureKind::Io,
+            ),
             ("Error planning job a1: DataFusionError(Plan(\"no such column\"))", FailureKind::Plan),
             ("runtime execution error: ArrowError(DivideByZero)", FailureKind::Data),
             ("runtime execution error: DataFusionError(ResourcesExhausted(\"..\"))", FailureKind::Resources),
@@ -101,7 +137,18 @@ mod tests {
             "column \"a\" is empty"
         );
         assert_eq!(cause("Task failed due to runtime execution error: ArrowError(DivideByZero)"), "DivideByZero");
-        assert_eq!(cause("X: ArrowError(CastError(\"bad (value)\"), None)"), "X: ArrowError(CastError(\"bad (value)\"), None)");
+        assert_eq!(
+            cause("X: ArrowError(CastError(\"bad (value)\"), None)"),
+            "X: ArrowError(CastError(\"bad (value)\"), None)"
+        );
+        let told = "\"a.json (all of it) is \\\"broken\\\"\"";
+        let attempt =
+            format!("Task failed due to IO error: DataFusionError(IoError(Custom {{ kind: Other, error: {told} }}))");
+        assert_eq!(cause(&attempt), "a.json (all of it) is \"broken\"");
+        let attempts = format!(
+            "Job failed due to stage 1 failed: Task 1 in Stage 1 failed 4 times, fail the stage, most recent failure reason: {attempt:?}"
+        );
+        assert_eq!(cause(&attempts), "a.json (all of it) is \"broken\"");
         assert_eq!(cause("plain words (with brackets)"), "plain words (with brackets)");
         assert_eq!(cause(""), "");
     }

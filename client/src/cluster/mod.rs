@@ -195,6 +195,12 @@ impl Cluster {
         String::from_utf8(bytes.to_vec()).map_err(|error| ClusterError::answer(path, error))
     }
 
+    /// Waits until the jobs that were dropped before their end are cancelled, or the scheduler is out of reach. A
+    /// process that ends without this may leave jobs behind on a remote cluster.
+    pub async fn settle(&self) {
+        self.parts.scheduler.settle().await;
+    }
+
     /// Stops an embedded cluster and removes its work folder; a remote one is left alone. Jobs that run are dropped.
     pub async fn stop(self) {
         if let Some(embedded) = &self.parts.embedded {

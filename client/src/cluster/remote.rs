@@ -21,6 +21,7 @@ use quickchat_engine::{Engine, session_config};
 use quickchat_executor::SchedulerUrl;
 use serde::Deserialize;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tonic::client::GrpcService;
 use tonic::transport::Channel;
 
@@ -68,6 +69,8 @@ pub(super) struct SchedulerConnection {
     max_message_bytes: usize,
     /// Slots of all executors, and when they were counted.
     slots: Mutex<(usize, Instant)>,
+    /// Work that goes on though nobody waits for it: the cancelling of abandoned jobs.
+    loose_ends: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl SchedulerConnection {
@@ -90,7 +93,8 @@ impl SchedulerConnection {
             }
         };
         let max_message_bytes = session.ballista_grpc_client_max_message_size();
-        let connection = Self { url: url.clone(), channel, max_message_bytes, slots: Mutex::new((1, started)) };
+        let slots = Mutex::new((1, started));
+        let connection = Self { url: url.clone(), channel, max_message_bytes, slots, loose_ends: Mutex::default() };
         connection.count_slots().await?;
         Ok(connection)
     }
@@ -101,6 +105,23 @@ impl SchedulerConnection {
 
     pub(super) fn max_message_bytes(&self) -> usize {
         self.max_message_bytes
+    }
+
+    /// Keeps work for [`Self::settle`] to wait for.
+    pub(super) fn remember(&self, work: JoinHandle<()>) {
+        let mut loose_ends = self.loose_ends.lock();
+        loose_ends.retain(|end| !end.is_finished());
+        loose_ends.push(work);
+    }
+
+    /// Waits for all work that is remembered.
+    pub(super) async fn settle(&self) {
+        let loose_ends = std::mem::take(&mut *self.loose_ends.lock());
+        for end in loose_ends {
+            if let Err(error) = end.await {
+                tracing::warn!(%error, "the cancelling of an abandoned job ended badly");
+            }
+        }
     }
 
     /// Slots of all executors when last counted, at least one.
@@ -136,9 +157,8 @@ impl SchedulerConnection {
 
     /// `GET` over the gRPC connection; `None` when the scheduler knows no such thing.
     pub(super) async fn try_get(&self, path: &str) -> Result<Option<Bytes>, ClusterError> {
-        let request = Request::get(path)
-            .body(tonic::body::Body::empty())
-            .map_err(|error| ClusterError::answer(path, error))?;
+        let request =
+            Request::get(path).body(tonic::body::Body::empty()).map_err(|error| ClusterError::answer(path, error))?;
         let mut channel = self.channel.clone();
         std::future::poll_fn(|context| GrpcService::poll_ready(&mut channel, context))
             .await

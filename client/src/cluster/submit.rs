@@ -79,7 +79,7 @@ impl Submitted {
         let slots = cluster.parts.scheduler.fresh_slots().await?;
         let query = encode(cluster, plan, &name, slots, settings)?;
         let pace = Pace::start();
-        let job_id = cluster.parts.scheduler.execute(&name, query.clone()).await?;
+        let job_id = execute(cluster, &name, query.clone()).await?;
         tracing::debug!(job = name, job_id, "submitted");
         Ok(Self {
             cluster: cluster.clone(),
@@ -215,7 +215,7 @@ impl Submitted {
 
     async fn run_again(&self) -> Result<(), ClusterError> {
         let query = ExecuteQueryParams { operation_id: uuid::Uuid::now_v7().to_string(), ..self.query.clone() };
-        let job_id = self.cluster.parts.scheduler.execute(&self.name, query).await?;
+        let job_id = execute(&self.cluster, &self.name, query).await?;
         *self.job_id.lock() = job_id;
         *self.open.lock() = true;
         Ok(())
@@ -236,7 +236,8 @@ impl Submitted {
                 async move {
                     let batches = fetcher.open(place, max_message_bytes).await?;
                     Ok::<_, FetchError>(
-                        batches.map_err(move |error| FetchError { executor: executor.clone(), source: Box::new(error) }),
+                        batches
+                            .map_err(move |error| FetchError { executor: executor.clone(), source: Box::new(error) }),
                     )
                 }
             })
@@ -255,11 +256,7 @@ impl Submitted {
     }
 
     fn forgotten(&self, job_id: &str) -> ClusterError {
-        ClusterError::Forgotten {
-            job: self.name.clone(),
-            job_id: job_id.to_owned(),
-            url: self.cluster.url().clone(),
-        }
+        ClusterError::Forgotten { job: self.name.clone(), job_id: job_id.to_owned(), url: self.cluster.url().clone() }
     }
 
     fn fetch_failed(&self, error: FetchError) -> ClusterError {
@@ -276,12 +273,28 @@ impl Drop for Submitted {
         // On the cluster's runtime: the caller's may be ending, which may be the very reason for this drop. Only the
         // connection is kept, lest an embedded cluster is held alive by what is left of its last job.
         let scheduler = Arc::clone(&self.cluster.parts.scheduler);
-        self.cluster.parts.runtime.spawn(async move {
+        let cancelling = self.cluster.parts.runtime.spawn(async move {
             if let Err(error) = cancel_until_ended(&scheduler, &job_id).await {
                 tracing::warn!(job_id, %error, "cannot cancel an abandoned job");
             }
         });
+        self.cluster.parts.scheduler.remember(cancelling);
     }
+}
+
+/// Submits a query. If the caller goes away before the scheduler has answered, the job is cancelled.
+async fn execute(cluster: &Cluster, name: &str, query: ExecuteQueryParams) -> Result<String, ClusterError> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let scheduler = Arc::clone(&cluster.parts.scheduler);
+    let job = name.to_owned();
+    let submitting = cluster.parts.runtime.spawn(async move {
+        let Err(Ok(abandoned)) = tell.send(scheduler.execute(&job, query).await) else { return };
+        if let Err(error) = cancel_until_ended(&scheduler, &abandoned).await {
+            tracing::warn!(job_id = abandoned, %error, "cannot cancel an abandoned job");
+        }
+    });
+    cluster.parts.scheduler.remember(submitting);
+    told.await.map_err(|_| ClusterError::answer(name, "the cluster inside this process has been stopped"))?
 }
 
 /// The scheduler ignores a request to cancel a job that it is still planning, so it is repeated until the job has

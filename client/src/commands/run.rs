@@ -1,6 +1,7 @@
 //! `quickchat-etl run`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
@@ -10,10 +11,14 @@ use serde::Serialize;
 
 use super::{CommandError, INTERRUPTED, cluster};
 use crate::Sources;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::output;
 use crate::progress::Display;
 use crate::run::{Run, RunOptions};
+
+/// How long after a job's cancellation its tasks may still write.
+const LAST_FILES: Duration = Duration::from_millis(500);
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -53,9 +58,14 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
         () = interrupted() => None,
     };
     let Some(report) = report else {
-        tracing::warn!("interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended");
-        run.clean_up().await;
-        cluster.stop().await;
+        tracing::warn!(
+            "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
+        );
+        tokio::select! {
+            () = give_up(&run, cluster) => {}
+            // Who interrupts twice does not want to wait for a clean end.
+            () = interrupted() => {}
+        }
         return Ok(INTERRUPTED);
     };
     cluster.stop().await;
@@ -64,6 +74,16 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
         tracing::info!("nothing changed: no table has a new version");
     }
     Ok(report.exit_code())
+}
+
+/// Ends what a run has begun on the cluster, and removes its temporary files.
+async fn give_up(run: &Run, cluster: Cluster) {
+    cluster.settle().await;
+    run.clean_up().await;
+    // A task may end a moment after its job, and may have been about to close a file.
+    tokio::time::sleep(LAST_FILES).await;
+    run.clean_up().await;
+    cluster.stop().await;
 }
 
 async fn interrupted() {

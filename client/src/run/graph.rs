@@ -20,7 +20,8 @@ pub(super) async fn run_all(run: &Run, catalog: &Catalog, jobs: &[&Job]) -> Vec<
         skip_orphans(catalog, &mut waiting, &mut done, run);
         while running.len() < run.parallel {
             let ready = waiting.iter().position(|job| {
-                let selected = |name: &str| active.contains(name) || waiting.iter().any(|other| other.name().to_string() == name);
+                let selected =
+                    |name: &str| active.contains(name) || waiting.iter().any(|other| other.name().to_string() == name);
                 !catalog.upstream(job).any(|input| selected(&input.name().to_string()))
             });
             let Some(index) = ready else { break };

@@ -43,12 +43,9 @@ async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed) -> Result<Cou
     let query = with_ordinal(inputs.plan(run, job).await?, job)?;
     let target = target(&run.root, job.contract());
     let newest = newest(job);
-    let upsert =
-        Upsert { target: &target, query, landed, ordinal: ORDINAL_COLUMN, newest, ranges_known: true };
-    let mut facts = Map::from_iter([
-        ("read".to_owned(), json!(landed.read)),
-        ("quarantined".to_owned(), json!(landed.rejected)),
-    ]);
+    let upsert = Upsert { target: &target, query, landed, ordinal: ORDINAL_COLUMN, newest, ranges_known: true };
+    let mut facts =
+        Map::from_iter([("read".to_owned(), json!(landed.read)), ("quarantined".to_owned(), json!(landed.rejected))]);
     if let Some((field, value)) = newest.and_then(|field| Some((field, landed.largest(field)?))) {
         facts.insert("watermark".to_owned(), json!({"field": field, "value": value}));
     }
@@ -72,15 +69,12 @@ fn check_counts(job: &Job, counts: &Counts) -> Result<(), RunError> {
 async fn quarantine(run: &Run, job: &Job, lake: &Lake, landed: &Landed) -> Result<Option<Written>, RunError> {
     let Some(contract) = quarantine_contract(job.name().table()) else { return Ok(None) };
     let target = target(&run.root, &contract);
-    let query = rejects(run, lake, landed).map_err(|source| RunError::Plan {
-        job: target.name.clone(),
-        source: Box::new(source),
-    })?;
+    let query = rejects(run, lake, landed)
+        .map_err(|source| RunError::Plan { job: target.name.clone(), source: Box::new(source) })?;
     if landed.rejected == 0 && lake.tables().latest(&target.url).await?.is_some() {
         return Ok(None);
     }
-    let upsert =
-        Upsert { target: &target, query, landed, ordinal: ORDINAL_COLUMN, newest: None, ranges_known: false };
+    let upsert = Upsert { target: &target, query, landed, ordinal: ORDINAL_COLUMN, newest: None, ranges_known: false };
     let facts = Map::from_iter([("read".to_owned(), Value::from(landed.rejected))]);
     let note = note!(run, &target.name, &facts);
     Ok(Some(lake.upsert(&upsert, &note).await?))

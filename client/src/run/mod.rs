@@ -27,8 +27,8 @@ use std::time::Instant;
 
 use quickchat_jobs::{Catalog, Job, RunParameters, WriteMode};
 use quickchat_lake::LakeRoot;
-use quickchat_lake::operation::{Lake, Written, remove_folder};
 use quickchat_lake::commit::TransactionId;
+use quickchat_lake::operation::{Lake, Written, remove_folder};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
@@ -83,10 +83,7 @@ impl Run {
             sources,
             cluster,
             observer,
-            parameters: RunParameters {
-                as_of_micros: options.as_of_micros,
-                run_id: uuid::Uuid::now_v7().to_string(),
-            },
+            parameters: RunParameters { as_of_micros: options.as_of_micros, run_id: uuid::Uuid::now_v7().to_string() },
             started_micros: chrono::Utc::now().timestamp_micros(),
             parallel: options.parallel.max(1),
         })
@@ -161,7 +158,10 @@ struct Counts {
 /// Builds the note of a commit out of facts that are known before the write.
 macro_rules! note {
     ($run:expr, $table:expr, $facts:expr) => {{
-        CommitNote { transaction: $run.transaction($table), info: &|written: &Written| $run.commit_info($facts, written) }
+        CommitNote {
+            transaction: $run.transaction($table),
+            info: &|written: &Written| $run.commit_info($facts, written),
+        }
     }};
 }
 use note;

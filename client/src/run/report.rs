@@ -70,8 +70,10 @@ pub enum JobState {
 
 impl RunReport {
     pub(super) fn new(run_id: &str, as_of_micros: i64, took: Duration, jobs: Vec<JobReport>) -> Self {
-        let as_of = chrono::DateTime::from_timestamp_micros(as_of_micros)
-            .map_or_else(|| as_of_micros.to_string(), |instant| instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+        let as_of = chrono::DateTime::from_timestamp_micros(as_of_micros).map_or_else(
+            || as_of_micros.to_string(),
+            |instant| instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+        );
         Self { run_id: run_id.to_owned(), as_of, seconds: took.as_secs_f64(), jobs }
     }
 
@@ -95,9 +97,7 @@ impl JobReport {
         let (state, counts) = match outcome {
             Ok(counts) if counts.written.version.is_some() => (JobState::Changed, counts),
             Ok(counts) => (JobState::Unchanged, counts),
-            Err(error) => {
-                (JobState::Failed { error: error.with_causes(), class: error.class() }, Counts::default())
-            }
+            Err(error) => (JobState::Failed { error: error.with_causes(), class: error.class() }, Counts::default()),
         };
         Self {
             job: job.to_owned(),

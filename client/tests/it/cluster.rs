@@ -3,6 +3,8 @@
 //! Remote clusters are real processes. They are this very test binary, started again with a role in the environment,
 //! so that they have the tests' functions and are always up to date.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -314,10 +316,8 @@ async fn losing_a_part_of_the_last_stage_neither_loses_nor_doubles_rows() {
     let data = Csv::new(6, 30);
     let trace = Trace::new();
     // The first two of six files are read at once, the others slowly, all in the last stage.
-    let sql = format!(
-        "select trace(v, case when v < 60 then 0 else 10 end, '{}') as v from numbers",
-        trace.path().display()
-    );
+    let sql =
+        format!("select trace(v, case when v < 60 then 0 else 10 end, '{}') as v from numbers", trace.path().display());
     let plan = plan(&processes.cluster, &data, &sql).await;
     let options = SubmitOptions { settings: small_batches(), ..SubmitOptions::named("part") };
     let job = processes.cluster.submit_with(&plan, options).await.unwrap();
@@ -387,7 +387,8 @@ impl Csv {
         let dir = tempfile::tempdir().unwrap();
         for file in 0..files {
             let values: Vec<String> = (file * rows..(file + 1) * rows).map(|v| v.to_string()).collect();
-            std::fs::write(dir.path().join(format!("numbers-{file}.csv")), format!("v\n{}\n", values.join("\n"))).unwrap();
+            std::fs::write(dir.path().join(format!("numbers-{file}.csv")), format!("v\n{}\n", values.join("\n")))
+                .unwrap();
         }
         Self { dir }
     }
@@ -461,7 +462,11 @@ static OTHER_FAILURES: AtomicUsize = AtomicUsize::new(0);
 
 fn engine() -> Engine {
     Engine::new(vec![
-        Arc::new(ScalarUDF::from(TestFunction::new("trace", &[DataType::Int64, DataType::Int64, DataType::Utf8], trace))),
+        Arc::new(ScalarUDF::from(TestFunction::new(
+            "trace",
+            &[DataType::Int64, DataType::Int64, DataType::Utf8],
+            trace,
+        ))),
         Arc::new(ScalarUDF::from(TestFunction::new("fail", &[DataType::Int64, DataType::Utf8], fail))),
     ])
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fixtures::{SAMPLE_AS_OF, pipeline, sample};
-use crate::lake::files;
+use crate::fixtures::{SAMPLE_AS_OF, pipeline, sample, select};
+use crate::lake::{Tables, files};
 use crate::process::{Ended, etl, run, scratch};
 use crate::remote::free_port;
 
@@ -104,7 +104,8 @@ fn the_catalog_and_the_tables_are_listed() {
 
     let shown = run(&mut on_sample(&["tables", "show", "silver.users", "-o", "json"])).expect(0).json();
     assert_eq!(fields(&shown), ["bytes", "columns", "files", "rows", "summary", "table", "version"]);
-    let rows = list(&run(&mut on_sample(&["tables", "preview", "silver.users", "--limit", "3", "-o", "json"])).expect(0));
+    let rows =
+        list(&run(&mut on_sample(&["tables", "preview", "silver.users", "--limit", "3", "-o", "json"])).expect(0));
     assert_eq!(rows.len(), 3);
     // Nulls are there, so that every row has every column.
     assert_eq!(fields(&rows[0]).len(), shown["columns"].as_array().unwrap().len());
@@ -117,7 +118,8 @@ fn sql_answers_with_rows() {
     let messages = sample().tables.rows("silver.messages");
     let reads: u64 = messages.iter().map(|row| row["read_count"].as_u64().unwrap()).sum();
     assert_eq!(rows, [serde_json::json!({"n": messages.len(), "r": reads, "nothing": null})]);
-    let none = list(&run(&mut on_sample(&["sql", "SELECT user_id FROM silver.users WHERE false", "-o", "json"])).expect(0));
+    let none =
+        list(&run(&mut on_sample(&["sql", "SELECT user_id FROM silver.users WHERE false", "-o", "json"])).expect(0));
     assert!(none.is_empty());
 }
 
@@ -163,7 +165,9 @@ fn sql_and_tables_know_only_the_tables_of_the_lake() {
 
 #[test]
 fn unknown_selectors_get_suggestions() {
-    for (selector, suggested) in [("silver.mesages", "silver.messages"), ("full-pipelin", "full-pipeline"), ("sliver", "silver")] {
+    for (selector, suggested) in
+        [("silver.mesages", "silver.messages"), ("full-pipelin", "full-pipeline"), ("sliver", "silver")]
+    {
         let ended = run(&mut etl(&["run", selector])).expect(2);
         ended.says(&[&format!("`{selector}` selects no job"), "did you mean", suggested]);
         assert_eq!(ended.stdout, "");
@@ -191,4 +195,16 @@ fn a_job_without_its_inputs_says_which_to_run() {
     let lake = scratch("no-inputs").join("lake");
     let ended = run(etl(&["run", "silver.messages", "--lake"]).arg(&lake)).expect(1);
     ended.says(&["silver.messages reads bronze.", "which is not in the lake", "+ before its name"]);
+}
+
+/// `quickchat-etl ... 2>&1 | head` closes both streams early.
+#[test]
+fn a_closed_standard_error_does_not_stop_a_run() {
+    let lake = scratch("closed-stderr").join("lake");
+    let mut command = select("bronze.users", &sample().exports, &lake, SAMPLE_AS_OF);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.env("RUST_LOG", "debug").stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(Tables::read(&lake).0["bronze.users"], sample().tables.0["bronze.users"]);
 }

@@ -4,6 +4,8 @@ use serde_json::json;
 
 use crate::fixtures::sample;
 
+// Its `main` is not called here.
+#[allow(dead_code)]
 #[path = "../../examples/layer_query.rs"]
 mod layer_query;
 

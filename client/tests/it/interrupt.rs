@@ -19,9 +19,10 @@ fn an_interrupt_cancels_the_job_and_leaves_every_table_as_it_was() {
         let client = Running::start(command.args(["--scheduler", &remote.url]));
         let mut interrupted = String::new();
         until("a running task", Duration::from_secs(100), || {
-            let busy = remote.running_jobs().into_iter().find(|(id, name)| {
-                name.starts_with(layer) && !remote.running_tasks(id).is_empty()
-            });
+            let busy = remote
+                .running_jobs()
+                .into_iter()
+                .find(|(id, name)| name.starts_with(layer) && !remote.running_tasks(id).is_empty());
             busy.is_some_and(|(id, _)| {
                 interrupted = id;
                 true
@@ -46,9 +47,13 @@ fn an_interrupt_cancels_the_job_and_leaves_every_table_as_it_was() {
         for (name, table) in &tables.0 {
             // Jobs that had ended before have committed, and said so.
             let job = name.replace("quarantine.", "bronze.");
-            let had_ended = ended.stderr.contains(&format!("{job}: ")) && !ended.stderr.contains(&format!("{job}: started\n{job}: failed"));
+            let had_ended = ended.stderr.contains(&format!("{job}: "))
+                && !ended.stderr.contains(&format!("{job}: started\n{job}: failed"));
             if *table != steps.tables[0].0[name] {
-                assert!(had_ended && *table.rows == steps.tables[1].0[name].rows, "{name} was changed by an interrupted job");
+                assert!(
+                    had_ended && *table.rows == steps.tables[1].0[name].rows,
+                    "{name} was changed by an interrupted job"
+                );
             }
         }
         std::thread::sleep(Duration::from_secs(2));

@@ -36,7 +36,8 @@ impl Tables {
             for summary in view.list().await.unwrap() {
                 let Some(version) = summary.version else { continue };
                 let query = format!("SELECT * FROM {}", summary.table);
-                let batches = view.sql(cluster, &query).await.unwrap_or_else(|error| panic!("{}: {error}", summary.table));
+                let batches =
+                    view.sql(cluster, &query).await.unwrap_or_else(|error| panic!("{}: {error}", summary.table));
                 let mut rows: Vec<String> = json(&batches).into_iter().map(without_run).collect();
                 rows.sort_unstable();
                 if let Some(expected) = summary.rows {
@@ -46,11 +47,6 @@ impl Tables {
             }
             Self(tables)
         })
-    }
-
-    /// Version of each table.
-    pub fn versions(&self) -> BTreeMap<String, u64> {
-        self.0.iter().map(|(name, table)| (name.clone(), table.version)).collect()
     }
 
     /// Rows of a table, parsed.

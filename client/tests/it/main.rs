@@ -1,6 +1,9 @@
 //! Integration tests of the client, one binary. Run them by `scripts/test.sh`, which builds the programs that they
 //! start and installs what the reference needs.
 
+// Helpers outside of test functions may panic too: a broken fixture is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs, unreachable_pub)]
+
 mod bad_exports;
 mod bad_lakes;
 mod cluster;

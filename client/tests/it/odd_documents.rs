@@ -38,7 +38,8 @@ fn write_exports(exports: &Path) {
     let mongodb = exports.join("mongodb");
     std::fs::create_dir_all(&mongodb).unwrap();
     let user = |id: &str, name: &str, created: &str, updated: &str| {
-        json!({"_id": id, "displayName": name, "createdAt": {"$date": created}, "updatedAt": {"$date": updated}}).to_string()
+        json!({"_id": id, "displayName": name, "createdAt": {"$date": created}, "updatedAt": {"$date": updated}})
+            .to_string()
     };
     let users = [
         user("twice", "newer", "2024-01-01T00:00:00Z", "2024-03-02T00:00:00Z"),
@@ -131,7 +132,8 @@ fn a_message_of_an_unknown_sender_counts_but_makes_no_user() {
     let day = tables.row("gold.daily_metrics", "metric_date", "2024-05-01");
     assert_eq!([&day["active_users"], &day["total_messages"]], [2, 3], "{day:?}");
     let activity = tables.rows("silver.user_activity");
-    let activity = activity.iter().find(|row| row["user_id"] == "nobody" && row["activity_date"] == "2024-05-01").unwrap();
+    let activity =
+        activity.iter().find(|row| row["user_id"] == "nobody" && row["activity_date"] == "2024-05-01").unwrap();
     assert_eq!([&activity["messages_sent"], &activity["messages_received"]], [1, 2], "{activity:?}");
     for table in ["gold.user_engagement", "gold.ml_features"] {
         assert!(tables.rows(table).iter().all(|row| row["user_id"] != "nobody"), "{table}");
@@ -144,20 +146,19 @@ fn time_goes_from_1970_to_the_end_of_9999() {
     let tables = &odd().tables;
     let last = tables.row("silver.messages", "message_id", "last");
     assert_eq!(last["created_at"], "9999-12-31T23:59:59.999999Z");
-    assert_eq!([&last["created_date"], &last["hour"], &last["day_of_week"]], [
-        &json!("9999-12-31"),
-        &json!(23),
-        &json!(5)
-    ]);
+    assert_eq!(
+        [&last["created_date"], &last["hour"], &last["day_of_week"]],
+        [&json!("9999-12-31"), &json!(23), &json!(5)]
+    );
     assert_eq!(tables.row("silver.users", "user_id", "last")["account_age_days"], 0);
     assert_eq!(tables.row("silver.conversations", "conversation_id", "c")["days_since_last_message"], 0);
     // What lies after the run's instant is not in gold; the first date is that of the earliest event.
     assert!(tables.rows("gold.user_engagement").iter().all(|row| row["user_id"] != "last"));
     let dates: Vec<_> = tables.rows("gold.daily_metrics").into_iter().map(|row| row["metric_date"].clone()).collect();
-    assert_eq!((dates.iter().map(Value::to_string).min(), dates.iter().map(Value::to_string).max()), (
-        Some("\"1970-01-01\"".to_owned()),
-        Some("\"2024-05-19\"".to_owned())
-    ));
+    assert_eq!(
+        (dates.iter().map(Value::to_string).min(), dates.iter().map(Value::to_string).max()),
+        (Some("\"1970-01-01\"".to_owned()), Some("\"2024-05-19\"".to_owned()))
+    );
 }
 
 #[test]

@@ -63,7 +63,9 @@ impl Remote {
     pub fn running_jobs(&self) -> Vec<(String, String)> {
         let jobs = self.api("/api/jobs");
         let running = jobs.as_array().unwrap().iter().filter(|job| job["status"] == "Running");
-        running.map(|job| [&job["job_id"], &job["job_name"]].map(|text| text.as_str().unwrap().to_owned()).into()).collect()
+        running
+            .map(|job| [&job["job_id"], &job["job_name"]].map(|text| text.as_str().unwrap().to_owned()).into())
+            .collect()
     }
 
     /// State of each job that the scheduler remembers.

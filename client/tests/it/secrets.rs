@@ -12,10 +12,8 @@ const CANARY: &str = "CANARY-";
 fn no_table_log_or_output_holds_a_secret() {
     let sample = sample();
     // The canaries are there to be found.
-    let exported: usize = files(&sample.exports)
-        .keys()
-        .map(|file| count(&std::fs::read(sample.exports.join(file)).unwrap()))
-        .sum();
+    let exported: usize =
+        files(&sample.exports).keys().map(|file| count(&std::fs::read(sample.exports.join(file)).unwrap())).sum();
     assert!(exported > 100, "{exported} canaries in the exports");
 
     assert_eq!(count(sample.ended.stdout.as_bytes()), 0, "standard output");

@@ -3,6 +3,8 @@
 //! Best effort: such files are invisible, and what stays behind is vacuum's business. A failure is logged, and never
 //! turns a finished operation into a failed one.
 
+use std::io::ErrorKind;
+
 use deltalake::kernel::Add;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
@@ -26,15 +28,33 @@ pub(super) async fn discard(tables: &Tables, table: &TableUrl, files: &[Add]) {
     }
 }
 
-/// Deletes everything below a folder that is no table, such as a landing.
+/// Deletes a folder that is no table, such as a landing, with everything in it.
 pub async fn remove_folder(tables: &Tables, folder: &TableUrl) {
-    let removed = async {
-        let store = tables.stores().get(folder.url()).map_err(|error| error.to_string())?;
-        let path = folder.path().map_err(|error| error.to_string())?;
-        let objects = store.list(Some(&path)).map_ok(|object| object.location).boxed();
-        store.delete_stream(objects).try_collect::<Vec<_>>().await.map_err(|error| error.to_string())
+    let removed = match folder.url().scheme() {
+        "file" => remove_local_folder(folder).await,
+        _ => remove_objects(tables, folder).await,
     };
-    if let Err(error) = removed.await {
+    if let Err(error) = removed {
         tracing::warn!(%folder, %error, "a temporary folder could not be removed; it may be deleted by hand");
+    }
+}
+
+/// An object store has no folders, only names that begin alike.
+async fn remove_objects(tables: &Tables, folder: &TableUrl) -> Result<(), String> {
+    let store = tables.stores().get(folder.url()).map_err(|error| error.to_string())?;
+    let path = folder.path().map_err(|error| error.to_string())?;
+    let objects = store.list(Some(&path)).map_ok(|object| object.location).boxed();
+    store.delete_stream(objects).try_collect::<Vec<_>>().await.map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// A local disk keeps a folder when its last file is gone, unless the folder itself is removed.
+async fn remove_local_folder(folder: &TableUrl) -> Result<(), String> {
+    let path = folder.url().to_file_path().map_err(|()| "it is no local path".to_owned())?;
+    match tokio::fs::remove_dir_all(&path).await {
+        // Nothing was written there, or nothing can be.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(()) => Ok(()),
     }
 }

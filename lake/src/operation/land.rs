@@ -78,8 +78,8 @@ impl Lake {
             distribution: Distribution::InPlace,
             route: Some(columns.output.to_owned()),
             outputs: vec![
-                Output { route: DOCUMENTS, sink: Sink::Files(documents.output(noted)?) },
-                Output { route: REJECTS, sink: Sink::Files(rejects.output(&[])?) },
+                Output { route: DOCUMENTS, sink: Sink::Files(Box::new(documents.output(noted)?)) },
+                Output { route: REJECTS, sink: Sink::Files(Box::new(rejects.output(&[])?)) },
                 Output { route: TALLY, sink: Sink::Tally(columns.read.to_owned()) },
             ],
         };
@@ -158,9 +158,9 @@ impl Files {
 fn split(schema: &SchemaRef, columns: LandingColumns, folder: &TableUrl) -> Result<(Files, Files)> {
     let control = [columns.output, columns.ordinal, columns.reject, columns.read];
     let ordinal = Field::new(columns.ordinal, DataType::Int64, false);
-    let reject = schema.field_with_name(columns.reject).map_err(|error| {
-        LakeError::query("understand the source's columns", folder, error.into())
-    })?;
+    let reject = schema
+        .field_with_name(columns.reject)
+        .map_err(|error| LakeError::query("understand the source's columns", folder, error.into()))?;
     let mut document: Vec<Field> = schema
         .fields()
         .iter()

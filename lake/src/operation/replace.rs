@@ -34,7 +34,13 @@ impl Lake {
     ///
     /// A commit by others in between that touches the scope is answered by one recomputation on the newer version,
     /// then by an error.
-    pub async fn replace(&self, target: &Target, query: LogicalPlan, scope: &Scope, note: &CommitNote<'_>) -> Result<Written> {
+    pub async fn replace(
+        &self,
+        target: &Target,
+        query: LogicalPlan,
+        scope: &Scope,
+        note: &CommitNote<'_>,
+    ) -> Result<Written> {
         let mut base = self.tables().latest(&target.url).await?;
         if let Some(base) = &base {
             target.check_is_ours(base)?;
@@ -61,7 +67,12 @@ impl Lake {
                 discard(self.tables(), &target.url, &change.dropped).await;
                 return Ok(change.written(None));
             }
-            let outcome = commit(self.tables(), &target.url, base.as_deref(), change.commit(base.is_none(), scope, target, note)?);
+            let outcome = commit(
+                self.tables(),
+                &target.url,
+                base.as_deref(),
+                change.commit(base.is_none(), scope, target, note)?,
+            );
             match outcome.await {
                 Ok(Outcome::Committed(version)) => {
                     discard(self.tables(), &target.url, &change.dropped).await;
@@ -108,7 +119,9 @@ impl Change {
                 Some(partitions.iter().map(|values| partition_path(&values.clone().into_iter().collect())).collect())
             }
         };
-        if let Some(stray) = new.keys().find(|partition| scoped.as_ref().is_some_and(|scoped| !scoped.contains(*partition))) {
+        if let Some(stray) =
+            new.keys().find(|partition| scoped.as_ref().is_some_and(|scoped| !scoped.contains(*partition)))
+        {
             return Err(LakeError::Counts {
                 table: target.name.clone(),
                 detail: format!("rows of partition {stray:?}, which was not to be replaced"),

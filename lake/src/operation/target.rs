@@ -49,18 +49,18 @@ impl Target {
     }
 
     fn delta_schema(&self) -> Result<StructType> {
-        self.schema
-            .as_ref()
-            .try_into_kernel()
-            .map_err(|error: arrow::error::ArrowError| LakeError::query("describe the columns", &self.url, error.into()))
+        self.schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
+            LakeError::query("describe the columns", &self.url, error.into())
+        })
     }
 
     /// Refuses a table at our address that is not ours.
     pub(super) fn check_is_ours(&self, pinned: &PinnedTable) -> Result<()> {
         let refuse = |difference: String| LakeError::ForeignTable { table: self.url.to_string(), difference };
-        let found: StructType = pinned.schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
-            LakeError::query("understand the columns", &self.url, error.into())
-        })?;
+        let found: StructType =
+            pinned.schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
+                LakeError::query("understand the columns", &self.url, error.into())
+            })?;
         let wanted = self.delta_schema()?;
         let describe = |schema: &StructType| {
             schema.fields().map(|field| format!("{}: {}", field.name(), field.data_type())).collect::<Vec<_>>()
@@ -90,16 +90,17 @@ impl Target {
         let given = rows.schema().clone();
         let mut columns: Vec<Expr> = Vec::with_capacity(self.schema.fields().len() + more.len());
         for field in self.schema.fields() {
-            let column = given.field_with_unqualified_name(field.name()).map_err(|error| {
-                LakeError::query("match the query's columns with the contract", &self.url, error)
-            })?;
+            let column = given
+                .field_with_unqualified_name(field.name())
+                .map_err(|error| LakeError::query("match the query's columns with the contract", &self.url, error))?;
             columns.push(match column.data_type() == field.data_type() {
                 true => ident(field.name()),
                 false => cast(ident(field.name()), field.data_type().clone()).alias(field.name()),
             });
         }
         columns.extend(more.iter().map(|name| ident(*name)));
-        rows.select(columns).map_err(|error| LakeError::query("match the query's columns with the contract", &self.url, error))
+        rows.select(columns)
+            .map_err(|error| LakeError::query("match the query's columns with the contract", &self.url, error))
     }
 
     /// A write into this table's folder.
@@ -124,7 +125,7 @@ impl Target {
             name: self.name.clone(),
             distribution: Distribution::ByColumns(spread_by),
             route: None,
-            outputs: vec![Output { route: 0, sink: Sink::Files(files) }],
+            outputs: vec![Output { route: 0, sink: Sink::Files(Box::new(files)) }],
         })
     }
 }

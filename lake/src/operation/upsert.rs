@@ -178,7 +178,7 @@ impl UpsertStep<'_> {
             name: format!("{} (compare)", self.upsert.target.name),
             distribution: Distribution::InPlace,
             route: None,
-            outputs: vec![Output { route: 0, sink: Sink::Files(output) }],
+            outputs: vec![Output { route: 0, sink: Sink::Files(Box::new(output)) }],
         };
         let receipts = self.lake.write(verdicts, spec).await?;
         judgement.files = receipts.files(0);
@@ -294,17 +294,12 @@ impl UpsertStep<'_> {
         }
         let mut order: Vec<_> = self.upsert.newest.map(|newest| ident(newest).sort(false, false)).into_iter().collect();
         order.push(ident(self.upsert.ordinal).sort(false, false));
-        let rank = row_number()
-            .partition_by(keys.iter().map(ident).collect())
-            .order_by(order)
-            .build()?
-            .alias("_rank");
+        let rank = row_number().partition_by(keys.iter().map(ident).collect()).order_by(order).build()?.alias("_rank");
         let ranked = self.source()?.select(narrow)?.window(vec![rank])?;
         let superseded = ident("_rank").gt(lit(1_u64));
         let (rows, verdict, file) = match stored {
             None => {
-                let verdict =
-                    when(superseded, Verdict::Superseded.literal()).otherwise(Verdict::Insert.literal())?;
+                let verdict = when(superseded, Verdict::Superseded.literal()).otherwise(Verdict::Insert.literal())?;
                 (ranked, verdict, lit(datafusion::common::ScalarValue::Utf8(None)))
             }
             Some(stored) => {
@@ -454,7 +449,8 @@ impl UpsertStep<'_> {
 
 impl Judgement {
     fn note(&mut self, batch: &RecordBatch) -> Result<()> {
-        let unexpected = || LakeError::Answer { what: format!("columns {:?} in place of counts", batch.schema().fields()) };
+        let unexpected =
+            || LakeError::Answer { what: format!("columns {:?} in place of counts", batch.schema().fields()) };
         let verdicts = batch.column_by_name(VERDICT).and_then(|column| column.as_primitive_opt::<Int32Type>());
         let files = batch.column_by_name(FILE).and_then(|column| column.as_string_opt::<i32>());
         let counts = batch.column_by_name(COUNT).and_then(|column| column.as_primitive_opt::<Int64Type>());

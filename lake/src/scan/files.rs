@@ -70,9 +70,7 @@ impl FileScan {
             .iter()
             .map(|field| self.logged_value(file, field))
             .collect::<DataFusionResult<Vec<_>>>()?;
-        Ok(PartitionedFile::new_from_meta(meta)
-            .with_partition_values(values)
-            .with_metadata_size_hint(FOOTER_BYTES))
+        Ok(PartitionedFile::new_from_meta(meta).with_partition_values(values).with_metadata_size_hint(FOOTER_BYTES))
     }
 
     fn logged_value(&self, file: &Add, field: &Field) -> DataFusionResult<ScalarValue> {
@@ -106,7 +104,8 @@ pub(super) fn plan_files(
         .map(|group| group.iter().map(|file| scan.partitioned_file(file)).collect::<DataFusionResult<Vec<_>>>())
         .map(|group| group.map(FileGroup::new))
         .collect::<DataFusionResult<Vec<_>>>()?;
-    let options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+    let options =
+        TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let mut source = ParquetSource::new(scan.columns.clone()).with_table_parquet_options(options);
     if let Some(predicate) = predicate {
         source = source.with_predicate(predicate);

@@ -9,6 +9,6 @@ mod files;
 mod provider;
 mod statistics;
 
-pub use provider::{DeltaScan, ScanSource, Subset};
 pub(crate) use files::partition_value;
+pub use provider::{DeltaScan, ScanSource, Subset};
 pub(crate) use statistics::FileStatistics;

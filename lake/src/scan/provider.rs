@@ -89,8 +89,7 @@ impl DeltaScan {
             version: pinned.version,
             subset,
         };
-        let encoded =
-            EncodedScan { source, partition_columns: pinned.partition_columns.clone(), file_column: None };
+        let encoded = EncodedScan { source, partition_columns: pinned.partition_columns.clone(), file_column: None };
         Self { tables: tables.clone(), encoded, schema: Arc::clone(&pinned.schema) }
     }
 
@@ -211,11 +210,7 @@ impl TableProvider for DeltaScan {
 }
 
 impl DeltaScan {
-    fn scan_projection(
-        &self,
-        projection: Option<&Vec<usize>>,
-        scanned: &SchemaRef,
-    ) -> DataFusionResult<Vec<usize>> {
+    fn scan_projection(&self, projection: Option<&Vec<usize>>, scanned: &SchemaRef) -> DataFusionResult<Vec<usize>> {
         let wanted: Vec<usize> = match projection {
             Some(indices) => indices.clone(),
             None => (0..self.schema.fields().len()).collect(),

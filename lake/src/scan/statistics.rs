@@ -57,16 +57,13 @@ pub(super) fn prune(
     schema: &SchemaRef,
     partition_columns: &[String],
 ) -> DataFusionResult<Vec<Add>> {
-    let pruning = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(Arc::clone(predicate))?;
+    let pruning =
+        PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(Arc::clone(predicate))?;
     if pruning.always_true() {
         return Ok(files);
     }
-    let statistics = FileSet {
-        parsed: files.iter().map(FileStatistics::of).collect(),
-        files: &files,
-        schema,
-        partition_columns,
-    };
+    let statistics =
+        FileSet { parsed: files.iter().map(FileStatistics::of).collect(), files: &files, schema, partition_columns };
     let kept = pruning.prune(&statistics)?;
     Ok(files.into_iter().zip(kept).filter_map(|(file, keep)| keep.then_some(file)).collect())
 }

@@ -17,14 +17,12 @@ use datafusion::physical_expr::{
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
 
+use super::files::FileSink;
 use super::output::{Distribution as Spread, Output, Sink, WriteSpec};
 use super::receipt::{self, Receipt};
-use super::files::FileSink;
 
 /// The order of rows within a task.
 pub(super) const SORT: SortOptions = SortOptions { descending: false, nulls_first: true };
@@ -200,7 +198,9 @@ impl WriteTask {
         let routes = batch.column(column).as_primitive::<UInt8Type>().clone();
         if let Some(stray) = routes.iter().find(|own| !self.writers.iter().any(|(route, _)| *own == Some(*route))) {
             // A row that is written nowhere would be lost without a trace.
-            return Err(DataFusionError::Internal(format!("a row for output {stray:?}, which the write does not have")));
+            return Err(DataFusionError::Internal(format!(
+                "a row for output {stray:?}, which the write does not have"
+            )));
         }
         for index in 0..self.writers.len() {
             let route = self.writers[index].0;

@@ -1,8 +1,8 @@
 //! What a write node writes, and where: the part of it that travels.
 
 use arrow::datatypes::{Schema, SchemaRef};
-use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::StructType;
+use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use serde::{Deserialize, Serialize};
 
 use crate::{LakeError, Result, TableUrl};
@@ -45,7 +45,7 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Sink {
     /// They are written into data files.
-    Files(FileOutput),
+    Files(Box<FileOutput>),
     /// The values of an `Int64` column are added up.
     Tally(String),
 }
@@ -75,9 +75,9 @@ impl FileOutput {
     /// Files with the columns of `schema`.
     pub fn new(folder: TableUrl, schema: &Schema) -> Result<Self> {
         let table = folder.to_string();
-        let schema: StructType = schema.try_into_kernel().map_err(|error: arrow::error::ArrowError| {
-            LakeError::query("describe the columns", table, error.into())
-        })?;
+        let schema: StructType = schema
+            .try_into_kernel()
+            .map_err(|error: arrow::error::ArrowError| LakeError::query("describe the columns", table, error.into()))?;
         Ok(Self {
             folder,
             schema,

@@ -36,9 +36,8 @@ pub const SLOTS: usize = 4;
 /// A session as client and scheduler have it.
 pub fn session(tables: &Tables) -> SessionState {
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(tables.stores().clone()));
-    let config = SessionConfig::new()
-        .with_target_partitions(SLOTS)
-        .set_bool("datafusion.execution.collect_statistics", false);
+    let config =
+        SessionConfig::new().with_target_partitions(SLOTS).set_bool("datafusion.execution.collect_statistics", false);
     let mut state = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)
@@ -190,8 +189,7 @@ impl PhysicalExtensionCodec for TestCodec {
         _context: &TaskContext,
         _converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        codec::decode_physical(bytes, inputs)
-            .unwrap_or_else(|| Ok(Arc::clone(&self.kept.plans.lock()[&number(bytes)])))
+        codec::decode_physical(bytes, inputs).unwrap_or_else(|| Ok(Arc::clone(&self.kept.plans.lock()[&number(bytes)])))
     }
 
     fn try_encode(

@@ -9,21 +9,21 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::json::{ArrayWriter, ReaderBuilder};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::datasource::physical_plan::ParquetSource;
 use datafusion::datasource::provider_as_source;
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::datasource::physical_plan::ParquetSource;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Add;
+use futures::StreamExt;
 use object_store::memory::InMemory;
 use quickchat_lake::commit::TransactionId;
-use quickchat_lake::operation::{
-    CommitNote, Lake, LandingColumns, QueryRunner, Scope, Target, Upsert, Written,
-};
+use quickchat_lake::operation::{CommitNote, Lake, LandingColumns, QueryRunner, Scope, Target, Upsert, Written};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
 use quickchat_lake::stores::ObjectStores;
@@ -125,8 +125,7 @@ impl Bench {
         let noted: Vec<String> = target.key.iter().cloned().chain(newest.map(str::to_owned)).collect();
         let landed = self.lake.land(landing, LANDING, &target.name, &noted, folder).await?;
         let query = scan_plan("landed", Arc::new(landed.documents(&self.tables)));
-        let upsert =
-            Upsert { target, query, landed: &landed, ordinal: LANDING.ordinal, newest, ranges_known: true };
+        let upsert = Upsert { target, query, landed: &landed, ordinal: LANDING.ordinal, newest, ranges_known: true };
         let info = |_: &Written| Map::new();
         let note = CommitNote { transaction: self.transaction(&target.name), info: &info };
         let written = self.lake.upsert(&upsert, &note).await;
@@ -181,14 +180,19 @@ pub fn scanned_files(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<String> {
     files
 }
 
+/// The number of tasks that write in a physical plan.
+pub fn writers(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = if plan.name() == "WriteExec" { plan.properties().partitioning.partition_count() } else { 0 };
+    own + plan.children().into_iter().map(writers).sum::<usize>()
+}
+
 /// Columns of many kinds, with the partition column in the middle.
 pub fn events(bench: &Bench) -> Target {
     let element = |kind| Arc::new(Field::new("element", kind, true));
-    let entries = Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Int64, true),
-    ]);
-    let place = Fields::from(vec![Field::new("city", DataType::Utf8, true), Field::new("amount", DataType::Int64, true)]);
+    let entries =
+        Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, true)]);
+    let place =
+        Fields::from(vec![Field::new("city", DataType::Utf8, true), Field::new("amount", DataType::Int64, true)]);
     let schema = Schema::new(vec![
         Field::new("id", DataType::Utf8, false),
         Field::new("amount", DataType::Int64, true),
@@ -273,24 +277,52 @@ pub fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
     rows
 }
 
+/// A partition that yields batches and then nothing more, without ever coming to its end.
 #[derive(Debug)]
-struct Part(RecordBatch);
+struct Endless(SchemaRef, Vec<RecordBatch>);
 
-impl PartitionStream for Part {
+impl PartitionStream for Endless {
     fn schema(&self) -> &SchemaRef {
-        self.0.schema_ref()
+        &self.0
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        Box::pin(MemoryStream::try_new(vec![self.0.clone()], self.0.schema(), None).unwrap())
+        let batches = futures::stream::iter(self.1.clone().into_iter().map(Ok)).chain(futures::stream::pending());
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0), batches))
+    }
+}
+
+/// A table of one partition that never ends.
+pub fn endless(batches: Vec<RecordBatch>) -> Arc<dyn TableProvider> {
+    let schema = batches[0].schema();
+    let part = Arc::new(Endless(Arc::clone(&schema), batches));
+    Arc::new(StreamingTable::try_new(schema, vec![part]).unwrap())
+}
+
+#[derive(Debug)]
+struct Part(SchemaRef, Vec<RecordBatch>);
+
+impl PartitionStream for Part {
+    fn schema(&self) -> &SchemaRef {
+        &self.0
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        Box::pin(MemoryStream::try_new(self.1.clone(), Arc::clone(&self.0), None).unwrap())
     }
 }
 
 /// A table of which the planner knows neither size nor number of rows, with a partition per batch.
 pub fn stream(batches: Vec<RecordBatch>) -> Arc<dyn TableProvider> {
-    let schema = batches[0].schema();
-    let parts = batches.into_iter().map(|batch| Arc::new(Part(batch)) as Arc<dyn PartitionStream>).collect();
-    Arc::new(StreamingTable::try_new(schema, parts).unwrap())
+    stream_of(batches.into_iter().map(|batch| vec![batch]).collect())
+}
+
+/// The same with several batches in each partition.
+pub fn stream_of(partitions: Vec<Vec<RecordBatch>>) -> Arc<dyn TableProvider> {
+    let schema = partitions[0][0].schema();
+    let part = |batches| Arc::new(Part(Arc::clone(&schema), batches)) as Arc<dyn PartitionStream>;
+    let parts = partitions.into_iter().map(part).collect();
+    Arc::new(StreamingTable::try_new(Arc::clone(&schema), parts).unwrap())
 }
 
 /// A query that yields the batches, each from a task of its own.

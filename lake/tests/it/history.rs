@@ -76,9 +76,10 @@ async fn a_store_that_does_not_answer_is_no_missing_version() {
     let target = events(&bench);
     bench.replace(&target, Scope::Table, &[event("a", "2026-01-01", 1)]).await.unwrap();
     bench.store.set_rule(|_, path| path.contains("_delta_log").then_some(Fault::Fail));
-    for error in
-        [bench.tables.version(&target.url, 0, None).await.unwrap_err(), bench.tables.latest(&target.url).await.unwrap_err()]
-    {
+    for error in [
+        bench.tables.version(&target.url, 0, None).await.unwrap_err(),
+        bench.tables.latest(&target.url).await.unwrap_err(),
+    ] {
         assert_eq!(error.class(), ErrorClass::External, "{error:?}");
     }
 }

@@ -1,0 +1,62 @@
+//! The executor's start as a library and as a process. Tasks are run in the client's tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use quickchat_engine::Engine;
+use quickchat_executor::{ExecutorConfig, ExecutorError, MemoryLimit, SchedulerUrl, start};
+
+fn nobody() -> SchedulerUrl {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    SchedulerUrl::new("127.0.0.1", port)
+}
+
+#[tokio::test]
+async fn gives_up_on_a_scheduler_that_is_not_there() {
+    let url = nobody();
+    let config = ExecutorConfig { connect_timeout: Duration::from_millis(300), ..ExecutorConfig::new(url.clone()) };
+    let started = Instant::now();
+    let error = start(&Engine::default(), config).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(matches!(error, ExecutorError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains(&url.to_string()), "{error}");
+    assert_eq!(error.exit_code(), 4);
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_before_the_scheduler_is_asked() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let flight_port = taken.local_addr().unwrap().port();
+    let config = ExecutorConfig { flight_port, ..ExecutorConfig::new(nobody()) };
+    let error = start(&Engine::default(), config).await.unwrap_err();
+    assert!(error.to_string().contains(&flight_port.to_string()), "{error}");
+    assert_eq!(error.exit_code(), 2);
+
+    let config = ExecutorConfig { memory: MemoryLimit::Bytes(1 << 20), ..ExecutorConfig::new(nobody()) };
+    let error = start(&Engine::default(), config).await.unwrap_err();
+    assert!(matches!(error, ExecutorError::Memory(_)), "{error:?}");
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
+fn the_process_ends_with_4_when_the_scheduler_is_out_of_reach() {
+    let url = nobody().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_quickchat-executor"))
+        .args(["--scheduler-url", &url, "--connect-timeout-seconds", "1", "--flight-bind-port", "0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("cannot reach the scheduler") && log.contains(&url), "{log}");
+}
+
+#[test]
+fn the_process_refuses_nonsense_on_its_command_line() {
+    for args in [["--scheduler-url", "https://host"], ["--memory", "plenty"], ["--slots", "0"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_quickchat-executor")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+}
