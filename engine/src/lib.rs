@@ -126,11 +126,7 @@ struct LakeQueryPlanner;
 
 #[async_trait]
 impl QueryPlanner for LakeQueryPlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        state: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WritePlanner)])
             .create_physical_plan(plan, state)
             .await

@@ -10,9 +10,6 @@ pub const GRPC_MESSAGE_BYTES: usize = 64 << 20;
 /// per task, which is more memory than all the rest.
 const BROADCAST_BYTES: &str = "16777216";
 
-/// The same bound where only the number of rows is known.
-const BROADCAST_ROWS: &str = "100000";
-
 /// The settings of a session with `slots` tasks at a time.
 pub fn session_config(slots: usize) -> SessionConfig {
     let mut config = SessionConfig::new_with_ballista()
@@ -29,11 +26,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ballista.client.pull", "false"),
     // The static planner: its stages do not depend on what ran before, so runs repeat exactly.
     ("ballista.planner.adaptive.enabled", "false"),
-    // Joins whose build side is small are hash joins with that side sent to every task. Without this Ballista sorts
-    // and shuffles both sides of every join, wide rows too.
-    ("datafusion.optimizer.prefer_hash_join", "true"),
-    ("datafusion.optimizer.hash_join_single_partition_threshold", BROADCAST_BYTES),
-    ("datafusion.optimizer.hash_join_single_partition_threshold_rows", BROADCAST_ROWS),
+    // Ballista's default, sort-merge joins, stays: they spill. With `prefer_hash_join` its static planner turns some
+    // hash joins that run in one task into joins of many tasks after the plan was made to fit one, and what stands
+    // above them then works on parts of its input.
     ("ballista.optimizer.broadcast_join_threshold_bytes", BROADCAST_BYTES),
     // Parquet's own statistics are used for pruning; whole-file statistics come from the Delta log.
     ("datafusion.execution.collect_statistics", "false"),

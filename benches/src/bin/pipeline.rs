@@ -28,7 +28,7 @@ struct Options {
     /// How often the two runs are repeated, each time with a new lake
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
-    /// The program [default: quickchat-etl beside this one]
+    /// The program [default: quickchat-etl beside this one]; `build` in the result is that of this one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// What the runs take for now; the sample ends there

@@ -30,6 +30,7 @@ mod submit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ballista_core::config::BALLISTA_SHUFFLE_COMPRESSION_CODEC;
 use ballista_core::extension::SessionStateExt;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -119,7 +120,7 @@ impl Cluster {
         embedded: Option<EmbeddedCluster>,
     ) -> Result<Self, ClusterError> {
         let scheduler = Arc::new(SchedulerConnection::open(&url, CONNECT_TIMEOUT, &runtime).await?);
-        let planning = SessionContext::new_with_state(session_state(&engine, &scheduler)?);
+        let planning = SessionContext::new_with_state(session_state(&engine, &scheduler, embedded.is_some())?);
         let parts = Parts {
             planning,
             engine,
@@ -150,7 +151,11 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Session`] when the engine's functions or object stores cannot be set up.
     pub fn session(&self) -> Result<SessionContext, ClusterError> {
-        Ok(SessionContext::new_with_state(session_state(&self.parts.engine, &self.parts.scheduler)?))
+        Ok(SessionContext::new_with_state(session_state(
+            &self.parts.engine,
+            &self.parts.scheduler,
+            self.parts.embedded.is_some(),
+        )?))
     }
 
     /// Hands a plan to the scheduler as a job of the given name.
@@ -209,9 +214,17 @@ impl Cluster {
     }
 }
 
-fn session_state(engine: &Engine, scheduler: &SchedulerConnection) -> Result<SessionState, ClusterError> {
+fn session_state(
+    engine: &Engine,
+    scheduler: &SchedulerConnection,
+    is_embedded: bool,
+) -> Result<SessionState, ClusterError> {
     let build = || {
-        let config = remote::with_codecs(session_config(scheduler.slots()), engine);
+        let mut config = remote::with_codecs(session_config(scheduler.slots()), engine);
+        if is_embedded {
+            // Shuffled rows stay on this machine: compressing them costs more than writing them.
+            config = config.set_str(BALLISTA_SHUFFLE_COMPRESSION_CODEC, "none");
+        }
         let mut state = engine.session_state(config)?.upgrade_for_ballista(scheduler.url().endpoint())?;
         // The upgrade has replaced the functions by Ballista's own lists.
         engine.register_functions(&mut state)?;

@@ -11,9 +11,8 @@ use crate::process::{run, scratch};
 fn an_unwritable_lake_is_named() {
     let file = scratch("unwritable").join("file");
     std::fs::write(&file, "not a folder").unwrap();
-    let ended = run(&mut select("bronze.users", &sample().exports, &file.join("lake"), SAMPLE_AS_OF));
     // A store that refuses to be written to is an outside system.
-    let ended = ended.expect(4);
+    let ended = run(&mut select("bronze.users", &sample().exports, &file.join("lake"), SAMPLE_AS_OF)).expect(4);
     ended.says(&[file.to_str().unwrap(), "cannot write a data file", "Not a directory"]);
     let report = ended.json();
     assert_eq!(job(&report, "bronze.users")["state"], "failed", "{ended}");

@@ -106,11 +106,6 @@ pub fn difference(left: &[String], right: &[String]) -> Option<String> {
     Some(format!("{} and {} rows\nonly left:\n  {first}\nonly right:\n  {second}", left.len(), right.len()))
 }
 
-/// Runs one query in this process.
-pub fn query(lake: &Path, sql: &str) -> Vec<Map<String, Value>> {
-    on_a_cluster(lake, async |cluster, view| json(&view.sql(cluster, sql).await.unwrap()))
-}
-
 fn on_a_cluster<T>(lake: &Path, body: impl AsyncFnOnce(&Cluster, &LakeView) -> T) -> T {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -18,7 +18,7 @@ use deltalake::DeltaTableError;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake::kernel::Add;
 use deltalake::parquet::basic::{Compression, ZstdLevel};
-use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use object_store::prefix::PrefixStore;
 
@@ -263,6 +263,10 @@ fn writer_config(output: &FileOutput, schema: &SchemaRef) -> WriterConfig {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_created_by(concat!("quickchat-lake ", env!("CARGO_PKG_VERSION")).to_owned());
+    if output.temporary {
+        // Read back once and soon: dictionaries and page statistics cost more than they save.
+        properties = properties.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::Chunk);
+    }
     for column in &output.unique_columns {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.as_str()), false);
     }
