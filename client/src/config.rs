@@ -11,6 +11,8 @@ use quickchat_executor::{MemoryLimit, SchedulerUrl};
 use quickchat_lake::LakeRoot;
 use serde::Deserialize;
 
+use crate::cluster::EmbeddedOptions;
+
 /// The lake when nothing is configured.
 const DEFAULT_LAKE: &str = "data/lake";
 
@@ -33,7 +35,7 @@ pub struct GlobalOptions {
     /// Tasks at a time in the embedded cluster [default: the number of cores]
     #[arg(long, global = true, env = "QUICKCHAT_SLOTS", value_name = "N")]
     pub slots: Option<usize>,
-    /// Memory for the tasks of the embedded cluster, for example 2GiB or 50% [default: 50%]
+    /// Memory for the tasks of the embedded cluster, for example 2GiB or 50%; then they spill [default: 384MiB a slot]
     #[arg(long, global = true, env = "QUICKCHAT_MEMORY", value_name = "SIZE")]
     pub memory: Option<String>,
     /// Form of the output
@@ -107,7 +109,11 @@ impl Config {
     pub fn resolve(options: GlobalOptions) -> Result<Self, ConfigError> {
         let file = file_options(options.config.as_deref())?;
         let lake = options.lake.or(file.lake).unwrap_or_else(|| DEFAULT_LAKE.to_owned());
-        let slots = options.slots.or(file.slots);
+        let slots = match options.slots.or(file.slots) {
+            Some(0) => return Err(wrong("--slots (QUICKCHAT_SLOTS)", "it must be at least 1")),
+            Some(slots) => slots,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
         Ok(Self {
             lake: LakeRoot::parse(&lake).map_err(|error| wrong("--lake (DATA_LAKE_PATH)", error))?,
             exports: options.exports.or(file.exports),
@@ -117,14 +123,10 @@ impl Config {
                 .filter(|url| !url.is_empty())
                 .map(|url| url.parse().map_err(|error| wrong("--scheduler (SCHEDULER_URL)", error)))
                 .transpose()?,
-            slots: match slots {
-                Some(0) => return Err(wrong("--slots (QUICKCHAT_SLOTS)", "it must be at least 1")),
-                Some(slots) => slots,
-                None => std::thread::available_parallelism().map_or(1, usize::from),
-            },
+            slots,
             memory: match options.memory.or(file.memory) {
                 Some(memory) => memory.parse().map_err(|error| wrong("--memory (QUICKCHAT_MEMORY)", error))?,
-                None => MemoryLimit::Share(0.5),
+                None => EmbeddedOptions::default_memory(slots),
             },
             output: options.output.or(file.output).unwrap_or_default(),
         })
