@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use quickchat_client::cluster::Cluster;
@@ -152,7 +153,17 @@ fn start_executor(url: &SchedulerUrl, work: &Path, index: usize) -> Running {
     Running::start(&mut program("quickchat-executor", &arguments))
 }
 
-/// A port at which nobody listens.
+/// A port that nothing listens on, and that nobody else is given.
+///
+/// Below the range from which systems take ports for outgoing connections: a port of that range may be taken between
+/// being found free and being used, by any connection of any test, even by one to itself.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let candidate = 20_000 + (std::process::id() * 101 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = u16::try_from(candidate).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
