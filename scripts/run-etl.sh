@@ -10,7 +10,9 @@
 
 ETL=$CARGO_TARGET_DIR/release/quickchat-etl
 
-(cd "$ROOT" && cargo build --locked --release --workspace --bins --quiet)
+# As one workspace, since a package alone would choose other features of the dependencies; but only what runs jobs.
+(cd "$ROOT" && cargo build --locked --release --workspace --quiet \
+  --bin quickchat-etl --bin quickchat-scheduler --bin quickchat-executor)
 
 # Whether an option or one of its forms (--exports=DIR) is among the arguments.
 given() {
