@@ -44,9 +44,10 @@ impl MessagesLake {
     /// Runs the job on an export folder.
     pub async fn ingest(&self, exports: &Path) -> Result<JobReport> {
         let sources = Sources::exports(ExportFolder::open(&exports.to_string_lossy()).await?);
-        let options = RunOptions { as_of_micros: DEFAULT_END.timestamp_micros(), parallel: 1 };
-        let run = Run::new(self.cluster.clone(), self.root.clone(), sources, &options, Arc::new(Silent))?;
-        let report = run.execute(&self.catalog, &self.catalog.select(&[TABLE])?).await;
+        let options = RunOptions { as_of_micros: DEFAULT_END.timestamp_micros(), parallel: 1, full_refresh: false };
+        let catalog = self.catalog.clone();
+        let run = Run::new(self.cluster.clone(), catalog, self.root.clone(), sources, &options, Arc::new(Silent))?;
+        let report = run.execute(&self.catalog.select(&[TABLE])?).await;
         let Some(job) = report.jobs.into_iter().next() else { bail!("no job was run") };
         match &job.state {
             JobState::Failed { error, .. } => bail!("{TABLE} failed: {error}"),

@@ -10,6 +10,8 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
 
 use crate::config::OutputForm;
+use crate::run::decide::Decision;
+use crate::run::plan::PlannedJob;
 use crate::run::report::{JobState, RunReport};
 
 /// Prints a serialisable value as JSON, or else its table.
@@ -68,6 +70,19 @@ pub(crate) fn run_table(report: &RunReport) -> Table {
         row.extend(numbers);
         row.extend([bytes(job.bytes), format!("{:.2}", job.seconds), version]);
         table.add_row(row);
+    }
+    table
+}
+
+/// What a run would do.
+pub(crate) fn plan_table(plan: &[PlannedJob]) -> Table {
+    let mut table = table(&["job", "would do", "#rows", "#bytes", "after"]);
+    for job in plan {
+        let (rows, size) = match &job.decision {
+            Decision::Incremental(increment) => (count(increment.rows()), bytes(increment.bytes())),
+            Decision::Nothing | Decision::Full { .. } => Default::default(),
+        };
+        table.add_row([job.job.clone(), job.decision.to_string(), rows, size, job.after.join(", ")]);
     }
     table
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use quickchat_jobs::Job;
-use quickchat_sources::{Collection, ExportFolder};
+use quickchat_sources::{Collection, ExportFile, ExportFolder};
 
 use crate::error::RunError;
 
@@ -25,8 +25,8 @@ impl Sources {
         Self { exports: Some(Arc::new(folder)) }
     }
 
-    /// The collection that `job` reads.
-    pub(crate) fn table(&self, job: &Job) -> Result<Arc<dyn TableProvider>, RunError> {
+    /// What `job` reads.
+    pub(crate) fn input(&self, job: &Job) -> Result<SourceInput<'_>, RunError> {
         let missing = || RunError::NoSource {
             job: job.name().to_string(),
             source_name: job.source().map(ToString::to_string).unwrap_or_default(),
@@ -41,6 +41,25 @@ impl Sources {
                 "the export folder has no file of this collection; its table stays as it is, or is made empty"
             );
         }
-        Ok(Arc::new(folder.table(collection)))
+        Ok(SourceInput { folder, collection })
+    }
+}
+
+/// A collection of an export.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SourceInput<'a> {
+    folder: &'a ExportFolder,
+    collection: Collection,
+}
+
+impl SourceInput<'_> {
+    /// Its files.
+    pub(crate) fn files(&self) -> &[ExportFile] {
+        self.folder.files(self.collection)
+    }
+
+    /// The rows of some of its files.
+    pub(crate) fn table(&self, files: Vec<ExportFile>) -> Arc<dyn TableProvider> {
+        Arc::new(self.folder.table_of(self.collection, files))
     }
 }

@@ -134,7 +134,7 @@ impl LakeView {
         let newest = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
         let mut versions = Vec::new();
         for version in (0..=newest.version).rev().take(limit) {
-            let info = self.tables.commit_info(&url, version).await?;
+            let info = self.tables.entry(&url, version).await?.unwrap_or_default().info;
             let text = |key: &str| info.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
             versions.push(TableVersion {
                 version,

@@ -11,6 +11,7 @@ mod settings;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
@@ -90,6 +91,9 @@ impl Engine {
             .with_config(config)
             .with_runtime_env(self.runtime_env(None)?)
             .with_query_planner(Arc::new(LakeQueryPlanner))
+            // Ballista's own on top of DataFusion's: NOT IN over a subquery would otherwise become a join that looks at
+            // the nulls of its whole right side, of which a task sees only a part.
+            .with_optimizer_rules(ballista_default_optimizer_rules())
             .build();
         self.register_functions(&mut state)?;
         Ok(state)

@@ -1,14 +1,15 @@
 //! The catalog: every job, checked against each other when the catalog is made.
 //!
 //! Invariants of a [`Catalog`]: every query parses and is one SELECT; every table that a query reads
-//! is written by another job of the catalog or is that job's own source; no job depends on itself;
+//! is written by another job of the catalog or is that job's own source; no job depends on itself, except that one
+//! that replaces partitions may read its own table as the run before left it;
 //! [`Catalog::jobs`] is in an order that may be run from first to last.
 
 use std::collections::BTreeSet;
 
 use datafusion::error::DataFusionError;
 
-use crate::job::{Job, JobDefinition};
+use crate::job::{Job, JobDefinition, WriteMode};
 use crate::selector::{self, SelectError};
 use crate::table_name::TableName;
 use crate::{bronze, gold, graph, silver};
@@ -101,14 +102,19 @@ impl Catalog {
         }
         let mut jobs = Vec::with_capacity(definitions.len());
         for definition in definitions {
-            let reads = graph::reads(&definition)?;
+            let mut reads = graph::reads(&definition)?;
+            // Only a job that keeps rows of earlier runs can make sense of its own table.
+            let keeps_rows = definition.write_mode == WriteMode::ReplacePartitions;
+            let itself = definition.contract.table.clone();
+            let reads_itself = keeps_rows && reads.contains(&itself);
+            reads.retain(|table| !reads_itself || *table != itself);
             if let Some(unknown) = reads.iter().find(|table| !table.is_source() && !names.contains(*table)) {
                 return Err(CatalogError::UnknownTable {
                     job: definition.contract.table.clone(),
                     table: unknown.clone(),
                 });
             }
-            jobs.push(Job::new(definition, reads));
+            jobs.push(Job::new(definition, reads, reads_itself));
         }
         Ok(Self { jobs: graph::topological_order(jobs)? })
     }
@@ -151,12 +157,19 @@ mod tests {
     use super::*;
     use crate::column::{Column, ColumnType};
     use crate::contract::Contract;
-    use crate::job::{Schedule, WriteMode};
+    use crate::incremental::Incremental;
+    use crate::job::Schedule;
 
     fn job(table: &'static str, sql: &'static str) -> JobDefinition {
         const COLUMNS: &[Column] = &[Column::required("id", ColumnType::String, "Key.").key()];
         let contract = Contract { table: TableName::new("silver", table), summary: "Test.", columns: COLUMNS };
-        JobDefinition { contract, write_mode: WriteMode::ReplaceTable, schedule: Schedule::Daily, sql }
+        JobDefinition {
+            contract,
+            write_mode: WriteMode::ReplaceTable,
+            incremental: Incremental::EVERYTHING,
+            schedule: Schedule::Daily,
+            sql,
+        }
     }
 
     #[test]

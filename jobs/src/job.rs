@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use sha2::{Digest, Sha256};
 
 use crate::contract::{Contract, METADATA_COLUMNS};
+use crate::incremental::Incremental;
 use crate::table_name::TableName;
 
 /// How the rows of a job's query become the rows of its table.
@@ -20,7 +22,8 @@ pub enum WriteMode {
     },
     /// The query gives the whole table. Partitions whose rows did not change are left alone.
     ReplaceTable,
-    /// The query gives whole partitions: those that occur in it are replaced, all others stay.
+    /// The query gives whole partitions: that of the run's date and those that occur in it are replaced, all others
+    /// stay.
     ReplacePartitions,
 }
 
@@ -55,6 +58,10 @@ impl fmt::Display for Schedule {
     }
 }
 
+/// To be counted up when a function of [`crate::functions`], or the decoding of a source, gives other values than
+/// before: tables are then computed anew. Queries and columns are watched without it.
+const FUNCTIONS_REVISION: u32 = 1;
+
 /// What is written down about a job; [`crate::Catalog`] turns it into a [`Job`].
 #[derive(Debug, Clone)]
 pub struct JobDefinition {
@@ -62,6 +69,8 @@ pub struct JobDefinition {
     pub contract: Contract,
     /// How rows are written.
     pub write_mode: WriteMode,
+    /// How the rows depend on the inputs.
+    pub incremental: Incremental,
     /// How often the job runs.
     pub schedule: Schedule,
     /// One SELECT that gives the contract's columns in order.
@@ -73,11 +82,12 @@ pub struct JobDefinition {
 pub struct Job {
     definition: JobDefinition,
     reads: Vec<TableName>,
+    reads_itself: bool,
 }
 
 impl Job {
-    pub(crate) fn new(definition: JobDefinition, reads: Vec<TableName>) -> Self {
-        Self { definition, reads }
+    pub(crate) fn new(definition: JobDefinition, reads: Vec<TableName>, reads_itself: bool) -> Self {
+        Self { definition, reads, reads_itself }
     }
 
     /// The table that the job writes; jobs are named after it.
@@ -95,6 +105,11 @@ impl Job {
         self.definition.write_mode
     }
 
+    /// How the rows depend on the inputs.
+    pub fn incremental(&self) -> &Incremental {
+        &self.definition.incremental
+    }
+
     /// How often the job runs.
     pub fn schedule(&self) -> Schedule {
         self.definition.schedule
@@ -105,7 +120,44 @@ impl Job {
         self.definition.sql
     }
 
-    /// The tables and sources that the query reads, by name.
+    /// Whether the query looks at the run's instant.
+    pub fn uses_as_of(&self) -> bool {
+        self.has_placeholder("as_of")
+    }
+
+    /// Whether the query looks at the run's date.
+    pub fn uses_as_of_date(&self) -> bool {
+        self.has_placeholder("as_of_date")
+    }
+
+    fn has_placeholder(&self, name: &str) -> bool {
+        let is_part_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+        self.sql().split('$').skip(1).any(|rest| rest.split(|letter| !is_part_of_name(letter)).next() == Some(name))
+    }
+
+    /// Identifies what the job computes: equal for equal queries, columns and functions. Rows that were computed under
+    /// another one have to be computed anew.
+    pub fn fingerprint(&self) -> String {
+        let contract = self.contract();
+        let mut hash = Sha256::new();
+        for part in [
+            self.sql().to_owned(),
+            format!("{:?}", contract.arrow_schema()),
+            format!("{:?} {:?} {:?}", contract.key(), contract.partition(), self.write_mode()),
+            FUNCTIONS_REVISION.to_string(),
+        ] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize().iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+
+    /// Whether the query also reads the job's own table, as the run before left it.
+    pub fn reads_itself(&self) -> bool {
+        self.reads_itself
+    }
+
+    /// The tables and sources that the query reads, by name; the job's own table is not among them.
     pub fn reads(&self) -> &[TableName] {
         &self.reads
     }

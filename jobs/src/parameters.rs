@@ -28,11 +28,16 @@ impl RunParameters {
 
     /// The values to bind with `with_param_values`.
     pub fn values(&self) -> ParamValues {
-        ParamValues::from(vec![
+        ParamValues::from(self.named())
+    }
+
+    /// The same by name, for callers that have more to bind.
+    pub fn named(&self) -> Vec<(&'static str, ScalarValue)> {
+        vec![
             ("as_of", ScalarValue::TimestampMicrosecond(Some(self.as_of_micros), Some("UTC".into()))),
             ("as_of_date", ScalarValue::Date32(Some(self.as_of_date()))),
             ("run_id", ScalarValue::Utf8(Some(self.run_id.clone()))),
-        ])
+        ]
     }
 
     /// Names and types of the parameters, for tools that check queries.

@@ -10,6 +10,7 @@
 //! * [`commit`]: the client turns these rows into one Delta version with a transaction id, so that a commit is never
 //!   applied twice and never half.
 //! * [`operation`]: append, replace and upsert, built from the three above.
+//! * [`history`]: what changed between two versions, for whoever keeps a derived table up to date.
 //!
 //! Delta's log is read and its actions are written with `deltalake`, without that crate's own query engine: its scan
 //! cannot be serialised and its writers run where the call is made.
@@ -20,6 +21,7 @@
 pub mod codec;
 pub mod commit;
 mod error;
+pub mod history;
 mod location;
 pub mod operation;
 pub mod scan;

@@ -15,11 +15,10 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake::kernel::{Add, EagerSnapshot, Metadata, Protocol};
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use deltalake::{DeltaTable, DeltaTableError};
+use deltalake::DeltaTable;
 use futures::StreamExt;
 use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 
 use crate::scan::FileStatistics;
 use crate::stores::ObjectStores;
@@ -52,6 +51,24 @@ impl PinnedTable {
     /// Sum of the sizes of all live files, in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum()
+    }
+
+    /// Whether a row may have a time in `column` from `from` on and before `to`, microseconds since 1970, as far as the
+    /// log tells.
+    pub fn may_have_times(&self, column: &str, from: i64, to: i64) -> bool {
+        self.files.iter().any(|file| {
+            let Some((smallest, largest)) = FileStatistics::of(file).time_range(column) else { return true };
+            from <= largest && smallest < to
+        })
+    }
+
+    /// The smallest value of a column as text, if the log knows it; of times and dates the earliest.
+    pub fn smallest(&self, column: &str) -> Option<String> {
+        let smallest = |file: &Add| match file.partition_values.get(column) {
+            Some(value) => value.clone(),
+            None => FileStatistics::of(file).smallest(column),
+        };
+        self.files.iter().map(smallest).collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// Number of rows, if the log knows that of every file.
@@ -141,22 +158,6 @@ impl Tables {
         self.version(table, version, None).await
     }
 
-    /// The `commitInfo` of one version, empty when the commit has none or is no longer in the log.
-    pub async fn commit_info(&self, table: &TableUrl, version: u64) -> Result<Map<String, Value>> {
-        let log = self.log_store(table)?;
-        let entry =
-            log.read_commit_entry(version).await.map_err(|error| LakeError::log("read a commit", table, error))?;
-        let lines = entry.as_deref().unwrap_or_default().split(|byte| *byte == b'\n');
-        for line in lines.filter(|line| !line.is_empty()) {
-            let action: Value =
-                serde_json::from_slice(line).map_err(|error| LakeError::log("read a commit", table, corrupt(error)))?;
-            if let Some(Value::Object(info)) = action.get("commitInfo") {
-                return Ok(info.clone());
-            }
-        }
-        Ok(Map::new())
-    }
-
     async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
         let log = self.log_store(table)?;
         match EagerSnapshot::try_new(log.as_ref(), version).await {
@@ -231,8 +232,4 @@ fn unsupported(table: &TableUrl, feature: &'static str, remedy: &'static str) ->
 
 fn no_table(table: &TableUrl) -> LakeError {
     LakeError::NoTable { table: table.to_string() }
-}
-
-fn corrupt(error: serde_json::Error) -> DeltaTableError {
-    DeltaTableError::Generic(format!("an action is no JSON: {error}"))
 }

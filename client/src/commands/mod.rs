@@ -28,6 +28,8 @@ pub struct CommandLine {
 enum Command {
     /// Run jobs: tables, layers, schedules or full-pipeline; +x with all it reads, x+ with all that reads it
     Run(run::RunArguments),
+    /// Say what each job would do and why, from logs and lists of files alone
+    Plan(run::JobsArguments),
     /// The catalog of jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -105,6 +107,7 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
     let config = Config::resolve(line.options)?;
     match line.command {
         Command::Run(arguments) => run::run(&config, &arguments).await,
+        Command::Plan(arguments) => run::plan(&config, &arguments).await,
         Command::Jobs(command) => jobs::jobs(&config, &command),
         Command::Tables(command) => tables::tables(&config, &command).await,
         Command::Sql(arguments) => sql::sql(&config, &arguments).await,

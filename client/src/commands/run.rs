@@ -7,73 +7,133 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 use quickchat_jobs::{Catalog, Job};
 use quickchat_sources::ExportFolder;
-use serde::Serialize;
 
 use super::{CommandError, INTERRUPTED, cluster};
 use crate::Sources;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, EmbeddedOptions};
 use crate::config::Config;
 use crate::output;
 use crate::progress::Display;
+use crate::run::observer::Silent;
 use crate::run::{Run, RunOptions};
 
 /// How long after a job's cancellation its tasks may still write.
 const LAST_FILES: Duration = Duration::from_millis(500);
 
-/// What to run.
+/// Which jobs, and as of when.
 #[derive(Debug, Args)]
-pub(super) struct RunArguments {
+pub(super) struct JobsArguments {
     /// Tables, layers, schedules, full-pipeline; with + before or after for all inputs or all readers
     #[arg(required = true, value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// What the run takes for now, exclusive: 2026-01-31T12:00:00Z, or a date for its first instant [default: now]
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<DateTime<Utc>>,
-    /// Recompute everything. So far every run does, whatever this says
+    /// Compute everything, whatever the tables have already
     #[arg(long)]
     full_refresh: bool,
-    /// Only say which jobs would run, in order
+}
+
+/// What to run.
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    jobs: JobsArguments,
+    /// Only say what each job would do and why, like the command `plan`
     #[arg(long)]
     dry_run: bool,
+    /// Run once for each date from this one on, as of its end; needs --to
+    #[arg(long, value_name = "DATE", requires = "to", conflicts_with_all = ["as_of", "dry_run"])]
+    from: Option<NaiveDate>,
+    /// The last date of --from
+    #[arg(long, value_name = "DATE", requires = "from")]
+    to: Option<NaiveDate>,
     /// Jobs at a time
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     parallel: u16,
 }
 
 pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8, CommandError> {
-    let catalog = Catalog::builtin()?;
-    let jobs = catalog.select(&arguments.selectors)?;
     if arguments.dry_run {
-        return dry_run(config, &jobs);
+        return plan(config, &arguments.jobs).await;
     }
+    let catalog = Catalog::builtin()?;
+    let jobs = catalog.select(&arguments.jobs.selectors)?;
+    let instants = instants(arguments)?;
     let sources = sources(config, &jobs).await?;
     let cluster = cluster(config).await?;
+    let mut code = 0;
+    for as_of in instants {
+        let options = RunOptions {
+            as_of_micros: as_of.timestamp_micros(),
+            parallel: arguments.parallel.into(),
+            full_refresh: arguments.jobs.full_refresh,
+        };
+        let observer = Arc::new(Display::new());
+        let run =
+            Run::new(cluster.clone(), catalog.clone(), config.lake.clone(), sources.clone(), &options, observer)?;
+        let report = tokio::select! {
+            report = run.execute(&jobs) => Some(report),
+            () = interrupted() => None,
+        };
+        let Some(report) = report else {
+            tracing::warn!(
+                "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
+            );
+            tokio::select! {
+                () = give_up(&run, cluster) => {}
+                // Who interrupts twice does not want to wait for a clean end.
+                () = interrupted() => {}
+            }
+            return Ok(INTERRUPTED);
+        };
+        output::print(config.output, &report, || output::run_table(&report))?;
+        if report.nothing_changed() {
+            tracing::info!("nothing changed: no table has new rows");
+        }
+        code = report.exit_code();
+        if code != 0 {
+            break;
+        }
+    }
+    cluster.stop().await;
+    Ok(code)
+}
+
+/// The instants to run as of, one after the other.
+fn instants(arguments: &RunArguments) -> Result<Vec<DateTime<Utc>>, CommandError> {
+    let (Some(from), Some(to)) = (arguments.from, arguments.to) else {
+        return Ok(vec![arguments.jobs.as_of.unwrap_or_else(Utc::now)]);
+    };
+    if to < from {
+        return Err(CommandError::Usage(format!("--to {to} is before --from {from}; exchange the two dates")));
+    }
+    let dates = from.iter_days().take_while(|date| *date <= to);
+    // A run as of a date's end reports that date in full.
+    dates
+        .map(|date| date.succ_opt().map(|next| next.and_time(NaiveTime::MIN).and_utc()))
+        .collect::<Option<_>>()
+        .ok_or_else(|| CommandError::Usage(format!("--to {to} is the last date there is; give an earlier one")))
+}
+
+/// Says what jobs would do. Nothing runs, so the cluster is one inside this process, whatever is configured.
+pub(super) async fn plan(config: &Config, arguments: &JobsArguments) -> Result<u8, CommandError> {
+    let catalog = Catalog::builtin()?;
+    let jobs = catalog.select(&arguments.selectors)?;
+    let sources = sources(config, &jobs).await?;
+    let cluster = Cluster::embedded(EmbeddedOptions::default()).await?;
     let options = RunOptions {
         as_of_micros: arguments.as_of.unwrap_or_else(Utc::now).timestamp_micros(),
-        parallel: arguments.parallel.into(),
+        parallel: 1,
+        full_refresh: arguments.full_refresh,
     };
-    let run = Run::new(cluster.clone(), config.lake.clone(), sources, &options, Arc::new(Display::new()))?;
-    let report = tokio::select! {
-        report = run.execute(&catalog, &jobs) => Some(report),
-        () = interrupted() => None,
-    };
-    let Some(report) = report else {
-        tracing::warn!(
-            "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
-        );
-        tokio::select! {
-            () = give_up(&run, cluster) => {}
-            // Who interrupts twice does not want to wait for a clean end.
-            () = interrupted() => {}
-        }
-        return Ok(INTERRUPTED);
-    };
+    let root = config.lake.clone();
+    let run = Run::new(cluster.clone(), catalog.clone(), root, sources, &options, Arc::new(Silent))?;
+    let plan = run.plan(&jobs).await;
     cluster.stop().await;
-    output::print(config.output, &report, || output::run_table(&report))?;
-    if report.nothing_changed() {
-        tracing::info!("nothing changed: no table has a new version");
-    }
-    Ok(report.exit_code())
+    let plan = plan?;
+    output::print(config.output, &plan, || output::plan_table(&plan))?;
+    Ok(0)
 }
 
 /// Ends what a run has begun on the cluster, and removes its temporary files.
@@ -106,30 +166,6 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
                 .to_owned(),
         )),
     }
-}
-
-#[derive(Serialize)]
-struct PlannedJob {
-    job: String,
-    reads: Vec<String>,
-}
-
-fn dry_run(config: &Config, jobs: &[&Job]) -> Result<u8, CommandError> {
-    let planned: Vec<PlannedJob> = jobs
-        .iter()
-        .map(|job| PlannedJob {
-            job: job.name().to_string(),
-            reads: job.reads().iter().map(ToString::to_string).collect(),
-        })
-        .collect();
-    output::print(config.output, &planned, || {
-        let mut table = output::table(&["job", "reads"]);
-        for job in &planned {
-            table.add_row([job.job.clone(), job.reads.join(", ")]);
-        }
-        table
-    })?;
-    Ok(0)
 }
 
 fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {

@@ -1,44 +1,243 @@
 //! A job whose rows are computed from tables of the lake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::{JoinType, LogicalPlan, lit};
+use datafusion::prelude::{Expr, SessionContext, cast, ident};
 use quickchat_jobs::{Job, WriteMode};
-use quickchat_lake::operation::{CommitNote, Scope, Written};
-use serde_json::{Map, Value};
+use quickchat_lake::LakeError;
+use quickchat_lake::history::PartitionValues;
+use quickchat_lake::operation::{CommitNote, QueryRunner, Scope, Staged, Target, Written, row_hash};
+use quickchat_lake::scan::DeltaScan;
+use quickchat_lake::snapshot::PinnedTable;
 
-use super::inputs::Inputs;
+use super::basis::Basis;
+use super::decide::{Decision, date, date_text, decide};
+use super::inputs::{Inputs, plan_error};
 use super::target::target;
-use super::{Counts, Run, note};
+use super::{Counts, LANDING_FOLDER, Run, note, units};
 use crate::error::RunError;
 
-/// Computes and replaces; the rows that the query yields count as read.
+const HASH: &str = "_hash";
+const OTHER_HASH: &str = "_other_hash";
+
+/// Computes what is to be computed and replaces it; the rows that the query yields count as read.
 pub(super) async fn derive(run: &Run, job: &Job) -> Result<Counts, RunError> {
     let inputs = Inputs::pin(run, job).await?;
-    let query = inputs.plan(run, job).await?;
     let target = target(&run.root, job.contract());
-    let facts = Map::from_iter([("inputs".to_owned(), Value::Object(inputs.versions))]);
-    let note = note!(run, &target.name, &facts);
-    let written = run.lake_for(job).replace(&target, query, &scope(run, job)?, &note).await?;
-    Ok(Counts { read: written.written + written.unchanged, quarantined: 0, written })
+    let stored = run.lake.tables().latest(&target.url).await?;
+    let (mut decision, known) = decide(run, job, &inputs, stored.as_deref()).await?;
+    let mut concerned = BTreeSet::new();
+    if let (Decision::Incremental(increment), Some(stored)) = (&decision, &stored) {
+        match units::resolve(run, job, &inputs, increment, stored).await? {
+            Ok(units) => concerned = units,
+            Err(because) => decision = Decision::full(because),
+        }
+    }
+    let step = Step { run, job, inputs: &inputs, target: &target, stored: stored.as_deref(), known: known.as_ref() };
+    let written = match &decision {
+        Decision::Nothing => Written::default(),
+        Decision::Incremental(_) => step.part(&concerned).await?,
+        Decision::Full { .. } => step.everything().await?,
+    };
+    Ok(Counts { read: written.written + written.unchanged, quarantined: 0, written, decision: Some(decision) })
 }
 
-/// What the job's rows take the place of.
-fn scope(run: &Run, job: &Job) -> Result<Scope, RunError> {
-    match (job.write_mode(), job.contract().partition()) {
-        (WriteMode::ReplaceTable, _) => Ok(Scope::Table),
-        (WriteMode::ReplacePartitions, Some(column)) => {
-            Ok(Scope::Partitions(vec![BTreeMap::from([(column.to_owned(), Some(as_of_date(run)?))])]))
+struct Step<'a> {
+    run: &'a Run,
+    job: &'a Job,
+    inputs: &'a Inputs,
+    target: &'a Target,
+    stored: Option<&'a PinnedTable>,
+    known: Option<&'a Basis>,
+}
+
+impl Step<'_> {
+    async fn everything(&self) -> Result<Written, RunError> {
+        let query = self.inputs.plan(self.run, self.job).await?;
+        let scope = match (self.job.write_mode(), self.job.contract().partition()) {
+            (WriteMode::ReplaceTable, _) => Scope::Table,
+            (WriteMode::ReplacePartitions, Some(column)) => {
+                let date = date_text(date(self.run.parameters.as_of_micros));
+                let date = date.ok_or(RunError::AsOf { micros: self.run.parameters.as_of_micros })?;
+                Scope::Occurring(vec![BTreeMap::from([(column.to_owned(), Some(date))])])
+            }
+            (WriteMode::ReplacePartitions, None) | (WriteMode::Upsert { .. }, _) => return Err(self.misdefined()),
+        };
+        self.replace(query, &scope).await
+    }
+
+    /// Computes the rows of some units, and replaces what they are in.
+    async fn part(&self, units: &BTreeSet<String>) -> Result<Written, RunError> {
+        let (Some(unit), Some(stored), WriteMode::ReplaceTable) =
+            (self.job.incremental().unit, self.stored, self.job.write_mode())
+        else {
+            return Err(self.misdefined());
+        };
+        if units.is_empty() {
+            return self.nothing_differs().await;
         }
-        (WriteMode::ReplacePartitions, None) | (WriteMode::Upsert { .. }, _) => {
-            Err(RunError::Definition { job: job.name().to_string() })
+        let context = self.run.cluster.session()?;
+        let query = self.inputs.plan(self.run, self.job).await?;
+        let failed = plan_error(self.job);
+        let concerned = self.among(unit, units).map_err(&failed)?;
+        let rows = frame(&context, query).filter(concerned.clone()).map_err(&failed)?;
+        let keeping = |scan| keep(&context, scan, concerned.clone());
+        match self.job.contract().partition() {
+            Some(column) if column == unit => {
+                self.replace(rows.into_unoptimized_plan(), &partitions(column, units)).await
+            }
+            None => {
+                let stored = keeping(DeltaScan::of(self.run.lake.tables(), stored)).map_err(&failed)?;
+                let all = self.same_columns(stored).and_then(|stored| stored.union(self.same_columns(rows)?));
+                self.replace(all.map_err(&failed)?.into_unoptimized_plan(), &Scope::Table).await
+            }
+            Some(column) => self.scattered(column, rows, stored, concerned).await,
         }
+    }
+
+    /// The units' rows may be in any partition: those partitions are rewritten in which a row differs.
+    async fn scattered(
+        &self,
+        column: &str,
+        rows: DataFrame,
+        stored: &PinnedTable,
+        concerned: Expr,
+    ) -> Result<Written, RunError> {
+        let lake = self.run.lake_for(self.job);
+        let folder = self.run.root.folder(LANDING_FOLDER).folder(self.run.id()).folder(self.job.name().table());
+        let staged = lake.stage(self.target, rows.into_unoptimized_plan(), folder).await?;
+        let written = self.replace_scattered(column, &staged, stored, concerned).await;
+        staged.remove(lake.tables()).await;
+        written
+    }
+
+    async fn replace_scattered(
+        &self,
+        column: &str,
+        staged: &Staged,
+        stored: &PinnedTable,
+        concerned: Expr,
+    ) -> Result<Written, RunError> {
+        let tables = self.run.lake.tables();
+        let context = self.run.cluster.session()?;
+        let failed = plan_error(self.job);
+        let new = || context.read_table(Arc::new(staged.scan(tables)));
+        let old = || context.read_table(Arc::new(DeltaScan::of(tables, stored)));
+        let differing = old()
+            .and_then(|old| self.differing(column, new()?, old.filter(concerned.clone())?))
+            .map_err(&failed)?
+            .into_unoptimized_plan();
+        let label = format!("{} (which partitions differ)", self.target.name);
+        let batches = self.run.runner(self.job).run(differing, &label).await.map_err(LakeError::Runner)?;
+        let mut touched = BTreeSet::new();
+        for batch in &batches {
+            let values = batch.column(0).as_string_opt::<i32>().ok_or_else(|| self.misdefined())?;
+            touched.extend(values.iter().flatten().map(str::to_owned));
+        }
+        if touched.is_empty() {
+            return self.nothing_differs().await;
+        }
+        let within = self.among(column, &touched).map_err(&failed)?;
+        let all = new()
+            .and_then(|new| self.same_columns(new.filter(within.clone())?))
+            .and_then(|new| {
+                let kept = keep(&context, DeltaScan::of(tables, stored), concerned)?.filter(within)?;
+                self.same_columns(kept)?.union(new)
+            })
+            .map_err(&failed)?;
+        self.replace(all.into_unoptimized_plan(), &partitions(column, &touched)).await
+    }
+
+    /// The partitions in which one side has a row that the other has not.
+    fn differing(&self, column: &str, new: DataFrame, old: DataFrame) -> DataFusionResult<DataFrame> {
+        let content: Vec<Expr> = self.target.content_columns().iter().map(ident).collect();
+        let hashed = |rows: DataFrame, hash: &str| {
+            rows.select(vec![
+                cast(ident(column), DataType::Utf8).alias("partition"),
+                row_hash().call(content.clone()).alias(hash),
+            ])
+        };
+        let only = |ours: DataFrame, theirs: DataFrame| {
+            let (ours, theirs) = (hashed(ours, HASH)?, hashed(theirs, OTHER_HASH)?);
+            ours.join(theirs, JoinType::LeftAnti, &[HASH], &[OTHER_HASH], None)?.select(vec![ident("partition")])
+        };
+        only(new.clone(), old.clone())?.union(only(old, new)?)?.distinct()
+    }
+
+    fn same_columns(&self, rows: DataFrame) -> DataFusionResult<DataFrame> {
+        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| {
+            cast(ident(field.name()), field.data_type().clone()).alias(field.name())
+        };
+        rows.select(self.target.schema.fields().iter().map(column).collect::<Vec<_>>())
+    }
+
+    /// Whether a column is one of some values, given as text.
+    fn among(&self, column: &str, values: &BTreeSet<String>) -> DataFusionResult<Expr> {
+        let kind = self.target.schema.field_with_name(column)?.data_type().clone();
+        let values = values.iter().map(|value| ScalarValue::try_from_string(value.clone(), &kind).map(lit));
+        Ok(ident(column).in_list(values.collect::<DataFusionResult<Vec<_>>>()?, false))
+    }
+
+    /// Commits rows and the note on what they were computed from; the note alone if the rows are the same.
+    async fn replace(&self, query: LogicalPlan, scope: &Scope) -> Result<Written, RunError> {
+        let basis = self.basis().await?;
+        let facts = basis.facts();
+        let note = note!(self.run, &self.target.name, &facts);
+        let written = self.run.lake_for(self.job).replace(self.target, query, scope, &note).await?;
+        if written.version.is_none() {
+            self.remember(&basis).await?;
+        }
+        Ok(written)
+    }
+
+    /// The changes turned out to concern no row.
+    async fn nothing_differs(&self) -> Result<Written, RunError> {
+        self.remember(&self.basis().await?).await?;
+        Ok(Written::default())
+    }
+
+    async fn basis(&self) -> Result<Basis, RunError> {
+        Ok(Basis {
+            as_of_micros: self.run.parameters.as_of_micros,
+            definition: self.job.fingerprint(),
+            inputs: units::versions(self.run, self.job, self.inputs, self.known).await?,
+            source: None,
+            watermark: None,
+            base: self.stored.map(|stored| stored.version),
+        })
+    }
+
+    async fn remember(&self, basis: &Basis) -> Result<(), RunError> {
+        if basis.is_news(self.known) {
+            let facts = basis.facts();
+            let note = note!(self.run, &self.target.name, &facts);
+            self.run.lake_for(self.job).record(self.target, &note).await?;
+        }
+        Ok(())
+    }
+
+    fn misdefined(&self) -> RunError {
+        RunError::Definition { job: self.job.name().to_string() }
     }
 }
 
-/// The run's date, as partition values are written.
-fn as_of_date(run: &Run) -> Result<String, RunError> {
-    let days = i64::from(run.parameters.as_of_date());
-    chrono::DateTime::from_timestamp(days * 86_400, 0)
-        .map(|instant| instant.date_naive().to_string())
-        .ok_or(RunError::AsOf { micros: run.parameters.as_of_micros })
+fn frame(context: &SessionContext, plan: LogicalPlan) -> DataFrame {
+    DataFrame::new(context.state(), plan)
+}
+
+/// The stored rows that no unit concerns.
+fn keep(context: &SessionContext, scan: DeltaScan, concerned: Expr) -> Result<DataFrame, DataFusionError> {
+    context.read_table(Arc::new(scan))?.filter(concerned.is_not_true())
+}
+
+fn partitions(column: &str, values: &BTreeSet<String>) -> Scope {
+    let partition = |value: &String| PartitionValues::from([(column.to_owned(), Some(value.clone()))]);
+    Scope::Partitions(values.iter().map(partition).collect())
 }

@@ -1,5 +1,6 @@
 //! A job whose rows come from a source: land, merge, and put aside what could not be decoded.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::Column;
@@ -11,49 +12,126 @@ use datafusion::prelude::{Expr, ident};
 use datafusion::scalar::ScalarValue;
 use quickchat_jobs::{Job, quarantine_contract};
 use quickchat_lake::operation::{CommitNote, Lake, Landed, LandingColumns, Upsert, Written};
-use quickchat_sources::{ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, REJECT_COLUMN};
+use quickchat_sources::{ExportFile, ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, REJECT_COLUMN};
 use serde_json::{Map, Value, json};
 
-use super::inputs::Inputs;
+use super::basis::{Basis, Watermark};
+use super::decide::{Decision, Increment, InputChange, Reason};
+use super::inputs::plan_landed;
+use super::source_files::SourceFiles;
 use super::target::target;
 use super::{Counts, LANDING_FOLDER, Run, newest, note};
 use crate::error::RunError;
+use crate::sources::SourceInput;
 
 const LANDING: LandingColumns =
     LandingColumns { output: OUTPUT_COLUMN, ordinal: ORDINAL_COLUMN, reject: REJECT_COLUMN, read: READ_COLUMN };
 
-/// Reads the source once, merges its documents into the job's table and its rejects into the quarantine.
+/// Reads what is new of the source, merges its documents into the job's table and its rejects into the quarantine.
 pub(super) async fn ingest(run: &Run, job: &Job) -> Result<Counts, RunError> {
+    let plan = plan_ingest(run, job).await?;
+    if plan.decision == Decision::Nothing {
+        return Ok(Counts { decision: Some(Decision::Nothing), ..Counts::default() });
+    }
     let lake = run.lake_for(job);
     let contract = job.contract();
-    let source = run.sources.table(job)?;
     let key: Vec<String> = contract.key().iter().map(|column| (*column).to_owned()).collect();
     let noted: Vec<String> = key.iter().cloned().chain(newest(job).map(str::to_owned)).collect();
     let folder = run.root.folder(LANDING_FOLDER).folder(run.id()).folder(contract.table.table());
+    let source = plan.source.table(plan.unread.clone());
     let landed = lake.land(source, LANDING, &contract.table.to_string(), &noted, folder).await?;
-    let merged = merge(run, job, &lake, &landed).await;
+    let merged = merge(run, job, &lake, &landed, &plan).await;
     landed.remove(lake.tables()).await;
-    merged
+    Ok(Counts { decision: Some(plan.decision), ..merged? })
 }
 
-async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed) -> Result<Counts, RunError> {
+/// What an ingestion has to read.
+pub(super) struct IngestPlan<'a> {
+    pub(super) decision: Decision,
+    source: SourceInput<'a>,
+    unread: Vec<ExportFile>,
+    known: Option<Basis>,
+    stored_version: Option<u64>,
+}
+
+/// Compares the source with what the table has taken in; lists files and reads none.
+pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPlan<'a>, RunError> {
+    let source = run.sources.input(job)?;
+    let target = target(&run.root, job.contract());
+    let stored = run.lake.tables().latest(&target.url).await?;
+    let (reason, known) = match &stored {
+        None => (Some(Reason::NeverWritten), None),
+        Some(stored) => match Basis::of(run.lake.tables(), stored).await? {
+            Err(reason) => (Some(reason), None),
+            Ok(known) if known.definition != job.fingerprint() => (Some(Reason::DefinitionChanged), Some(known)),
+            Ok(known) if run.full_refresh => (Some(Reason::Requested), Some(known)),
+            Ok(known) if known.source.is_none() => (Some(Reason::NoBasis), Some(known)),
+            Ok(known) => (None, Some(known)),
+        },
+    };
+    let taken_in = known.as_ref().and_then(|known| known.source.as_ref());
+    let (decision, unread) = match (reason, taken_in) {
+        (None, Some(taken_in)) => match taken_in.not_among(source.files()) {
+            unread if unread.is_empty() => (Decision::Nothing, unread),
+            unread => (Decision::Incremental(new_files(job, &unread)), unread),
+        },
+        (reason, _) => (Decision::full(reason.unwrap_or(Reason::NoBasis)), source.files().to_vec()),
+    };
+    Ok(IngestPlan { decision, source, unread, known, stored_version: stored.map(|stored| stored.version) })
+}
+
+fn new_files(job: &Job, unread: &[ExportFile]) -> Increment {
+    let change = InputChange {
+        input: job.source().map(ToString::to_string).unwrap_or_default(),
+        from_version: None,
+        to_version: None,
+        rows: 0,
+        bytes: unread.iter().map(|file| file.size).sum(),
+        partitions: unread.len() as u64,
+        became_past: false,
+    };
+    Increment { changes: vec![change], ..Increment::default() }
+}
+
+async fn merge(
+    run: &Run,
+    job: &Job,
+    lake: &Lake,
+    landed: &Landed,
+    plan: &IngestPlan<'_>,
+) -> Result<Counts, RunError> {
     quarantine(run, job, lake, landed).await?;
-    let source = job.source().ok_or_else(|| RunError::Definition { job: job.name().to_string() })?;
-    let inputs = Inputs::landed(source, landed.documents(lake.tables()));
-    let query = with_ordinal(inputs.plan(run, job).await?, job)?;
+    let query = with_ordinal(plan_landed(run, job, landed.documents(lake.tables())).await?, job)?;
     let target = target(&run.root, job.contract());
     let newest = newest(job);
     let upsert = Upsert { target: &target, query, landed, ordinal: ORDINAL_COLUMN, newest, ranges_known: true };
-    let mut facts =
-        Map::from_iter([("read".to_owned(), json!(landed.read)), ("quarantined".to_owned(), json!(landed.rejected))]);
-    if let Some((field, value)) = newest.and_then(|field| Some((field, landed.largest(field)?))) {
-        facts.insert("watermark".to_owned(), json!({"field": field, "value": value}));
-    }
+    let basis = basis(run, job, landed, plan);
+    let mut facts = basis.facts();
+    facts.insert("read".to_owned(), json!(landed.read));
+    facts.insert("quarantined".to_owned(), json!(landed.rejected));
     let note = note!(run, &target.name, &facts);
     let written = lake.upsert(&upsert, &note).await?;
-    let counts = Counts { read: landed.read, quarantined: landed.rejected, written };
+    let counts = Counts { read: landed.read, quarantined: landed.rejected, written, decision: None };
     check_counts(job, &counts)?;
+    if counts.written.version.is_none() && basis.is_news(plan.known.as_ref()) {
+        lake.record(&target, &note).await?;
+    }
     Ok(counts)
+}
+
+fn basis(run: &Run, job: &Job, landed: &Landed, plan: &IngestPlan<'_>) -> Basis {
+    let seen = newest(job).and_then(|field| Some(Watermark { field: field.to_owned(), value: landed.largest(field)? }));
+    let known = plan.known.as_ref().and_then(|known| known.watermark.clone());
+    // Of one column, and ISO 8601 in one form: the order of the texts is that of the instants.
+    let watermark = [seen, known].into_iter().flatten().max_by(|a, b| a.value.cmp(&b.value));
+    Basis {
+        as_of_micros: run.parameters.as_of_micros,
+        definition: job.fingerprint(),
+        inputs: BTreeMap::new(),
+        source: Some(SourceFiles::of(plan.source.files())),
+        watermark,
+        base: plan.stored_version,
+    }
 }
 
 /// Nothing that was read may be unaccounted for.

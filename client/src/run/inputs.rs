@@ -1,5 +1,6 @@
 //! Inputs: tables pinned at one version, under the names that queries use.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
@@ -8,22 +9,30 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use quickchat_jobs::{Job, TableName};
 use quickchat_lake::scan::DeltaScan;
-use serde_json::{Map, Value, json};
+use quickchat_lake::snapshot::PinnedTable;
 
 use super::Run;
+use super::basis::InputVersion;
+use super::target::target;
 use crate::error::RunError;
 
 /// The pinned tables that a job reads.
 pub(super) struct Inputs {
-    tables: Vec<(TableName, Arc<dyn TableProvider>)>,
-    /// Which version of each table, for the commit.
-    pub(super) versions: Map<String, Value>,
+    tables: Vec<Input>,
+    /// The job's own table as it was, if its query looks at it.
+    itself: Option<DeltaScan>,
+}
+
+/// A pinned table under its name.
+pub(super) struct Input {
+    pub(super) name: TableName,
+    pub(super) pinned: Arc<PinnedTable>,
 }
 
 impl Inputs {
     /// Pins the newest version of every table that `job` reads.
     pub(super) async fn pin(run: &Run, job: &Job) -> Result<Self, RunError> {
-        let mut inputs = Self { tables: Vec::new(), versions: Map::new() };
+        let mut tables = Vec::new();
         for name in job.reads().iter().filter(|name| !name.is_source()) {
             let url = run.root.table(name.schema(), name.table());
             let pinned = run.lake.tables().latest(&url).await?.ok_or_else(|| RunError::MissingInput {
@@ -31,27 +40,79 @@ impl Inputs {
                 table: name.to_string(),
                 lake: run.root.to_string(),
             })?;
-            inputs.versions.insert(name.to_string(), json!({"id": pinned.metadata.id(), "version": pinned.version}));
-            inputs.tables.push((name.clone(), Arc::new(DeltaScan::of(run.lake.tables(), &pinned))));
+            tables.push(Input { name: name.clone(), pinned });
         }
-        Ok(inputs)
+        let itself = match job.reads_itself() {
+            true => Some(itself(run, job).await?),
+            false => None,
+        };
+        Ok(Self { tables, itself })
     }
 
-    /// Inputs that are no table of the lake, such as what a source was landed as.
-    pub(super) fn landed(name: &TableName, landing: DeltaScan) -> Self {
-        Self { tables: vec![(name.clone(), Arc::new(landing))], versions: Map::new() }
+    /// The tables.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Input> {
+        self.tables.iter()
+    }
+
+    /// The table of that name.
+    pub(super) fn get(&self, name: &TableName) -> Option<&Input> {
+        self.tables.iter().find(|input| input.name == *name)
+    }
+
+    /// Their versions, without what is known of their future.
+    pub(super) fn versions(&self) -> BTreeMap<String, InputVersion> {
+        let version = |input: &Input| InputVersion {
+            id: input.pinned.metadata.id().to_owned(),
+            version: input.pinned.version,
+            next: None,
+        };
+        self.tables.iter().map(|input| (input.name.to_string(), version(input))).collect()
+    }
+
+    /// A session in which the inputs are visible.
+    pub(super) fn session(&self, run: &Run, job: &Job) -> Result<SessionContext, RunError> {
+        let context = run.cluster.session()?;
+        let tables = run.lake.tables();
+        let inputs = self.tables.iter().map(|input| (&input.name, DeltaScan::of(tables, &input.pinned)));
+        for (name, scan) in inputs.chain(self.itself.iter().map(|scan| (job.name(), scan.clone()))) {
+            register(&context, name, Arc::new(scan)).map_err(plan_error(job))?;
+        }
+        Ok(context)
     }
 
     /// Plans a job's query over these inputs.
     pub(super) async fn plan(&self, run: &Run, job: &Job) -> Result<LogicalPlan, RunError> {
-        let failed = |source: DataFusionError| RunError::Plan { job: job.name().to_string(), source: Box::new(source) };
-        let context = run.cluster.session()?;
-        for (name, provider) in &self.tables {
-            register(&context, name, Arc::clone(provider)).map_err(failed)?;
-        }
-        let plan = context.state().create_logical_plan(job.sql()).await.map_err(failed)?;
-        plan.with_param_values(run.parameters.values()).map_err(failed)
+        plan(run, job, &self.session(run, job)?).await
     }
+}
+
+/// The job's own table, without rows if it was never written.
+async fn itself(run: &Run, job: &Job) -> Result<DeltaScan, RunError> {
+    let target = target(&run.root, job.contract());
+    let tables = run.lake.tables();
+    Ok(match tables.latest(&target.url).await? {
+        Some(pinned) => DeltaScan::of(tables, &pinned),
+        None => DeltaScan::files(tables, target.url, Vec::new(), target.schema),
+    })
+}
+
+/// Plans a job's query over what was landed of its source.
+pub(super) async fn plan_landed(run: &Run, job: &Job, landing: DeltaScan) -> Result<LogicalPlan, RunError> {
+    let context = run.cluster.session()?;
+    let source = job.source().ok_or_else(|| RunError::Definition { job: job.name().to_string() })?;
+    register(&context, source, Arc::new(landing)).map_err(plan_error(job))?;
+    plan(run, job, &context).await
+}
+
+async fn plan(run: &Run, job: &Job, context: &SessionContext) -> Result<LogicalPlan, RunError> {
+    let plan = context.state().create_logical_plan(job.sql()).await.map_err(plan_error(job))?;
+    plan.with_param_values(run.parameters.values()).map_err(plan_error(job))
+}
+
+/// Names the job whose query cannot be planned.
+pub(super) fn plan_error(job: &Job) -> impl Fn(DataFusionError) -> RunError {
+    let job = job.name().to_string();
+    move |source| RunError::Plan { job: job.clone(), source: Box::new(source) }
 }
 
 /// Makes a table visible as `layer.table`.

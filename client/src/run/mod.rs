@@ -6,21 +6,28 @@
 //! had.
 //!
 //! * [`graph`] decides what may run now,
+//! * [`decide`] compares a job's inputs with the [`basis`] of its stored rows: nothing to do, a part, or everything,
+//! * [`units`] asks the cluster which part, where only rows can tell,
 //! * [`derive`] runs a job whose rows are computed from tables,
 //! * [`ingest`] runs a job whose rows come from a source,
 //! * [`inputs`] pins tables and makes them visible to a query,
 //! * [`observer`] hears of everything that happens,
 //! * [`report`] says in the end what was done.
 
+mod basis;
+pub mod decide;
 mod derive;
 mod graph;
 mod ingest;
 mod inputs;
 pub(crate) use inputs::register;
 pub mod observer;
+pub mod plan;
 pub mod report;
+mod source_files;
 mod steps;
 mod target;
+mod units;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,6 +58,8 @@ pub struct RunOptions {
     pub as_of_micros: i64,
     /// How many jobs run at a time.
     pub parallel: usize,
+    /// Whether to compute everything, whatever the tables have already.
+    pub full_refresh: bool,
 }
 
 /// Everything that the jobs of a run share.
@@ -59,16 +68,19 @@ pub struct Run {
     root: LakeRoot,
     sources: Sources,
     cluster: Cluster,
+    catalog: Catalog,
     observer: Arc<dyn Observer>,
     parameters: RunParameters,
     started_micros: i64,
     parallel: usize,
+    full_refresh: bool,
 }
 
 impl Run {
     /// Prepares a run; nothing is read or written yet.
     pub fn new(
         cluster: Cluster,
+        catalog: Catalog,
         root: LakeRoot,
         sources: Sources,
         options: &RunOptions,
@@ -82,10 +94,12 @@ impl Run {
             root,
             sources,
             cluster,
+            catalog,
             observer,
             parameters: RunParameters { as_of_micros: options.as_of_micros, run_id: uuid::Uuid::now_v7().to_string() },
             started_micros: chrono::Utc::now().timestamp_micros(),
             parallel: options.parallel.max(1),
+            full_refresh: options.full_refresh,
         })
     }
 
@@ -95,9 +109,9 @@ impl Run {
     }
 
     /// Runs jobs to their end. A job that fails keeps those that read from it from running; the others go on.
-    pub async fn execute(&self, catalog: &Catalog, jobs: &[&Job]) -> RunReport {
+    pub async fn execute(&self, jobs: &[&Job]) -> RunReport {
         let started = Instant::now();
-        let reports = graph::run_all(self, catalog, jobs).await;
+        let reports = graph::run_all(self, &self.catalog, jobs).await;
         self.clean_up().await;
         RunReport::new(self.id(), self.parameters.as_of_micros, started.elapsed(), reports)
     }
@@ -123,9 +137,12 @@ impl Run {
 
     /// The lake, with progress reported as that of `job`.
     fn lake_for(&self, job: &Job) -> Lake {
-        let name = Some(job.name().to_string());
-        let runner = steps::ClusterRunner::new(self.cluster.clone(), name, Arc::clone(&self.observer));
-        self.lake.with_runner(Arc::new(runner))
+        self.lake.with_runner(Arc::new(self.runner(job)))
+    }
+
+    /// Runs queries on the cluster as steps of `job`.
+    fn runner(&self, job: &Job) -> steps::ClusterRunner {
+        steps::ClusterRunner::new(self.cluster.clone(), Some(job.name().to_string()), Arc::clone(&self.observer))
     }
 
     fn transaction(&self, table: &str) -> TransactionId {
@@ -139,7 +156,6 @@ impl Run {
     /// What a commit says of itself: which run, which inputs, how many rows.
     fn commit_info(&self, facts: &Map<String, Value>, written: &Written) -> Map<String, Value> {
         let mut note = facts.clone();
-        note.insert("asOfMicros".to_owned(), json!(self.parameters.as_of_micros));
         note.insert("program".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         note.insert("written".to_owned(), json!(written.written));
         note.insert("unchanged".to_owned(), json!(written.unchanged));
@@ -153,6 +169,7 @@ struct Counts {
     read: u64,
     quarantined: u64,
     written: Written,
+    decision: Option<decide::Decision>,
 }
 
 /// Builds the note of a commit out of facts that are known before the write.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Counts;
+use super::decide::Decision;
 use crate::error::{ErrorClass, RunError};
 
 /// A run and its jobs. The JSON form is stable: fields are added, never renamed.
@@ -44,6 +45,8 @@ pub struct JobReport {
     pub seconds: f64,
     /// The version that it committed; null when nothing changed.
     pub version: Option<u64>,
+    /// What it had to do; null if it failed before it knew, or did not run.
+    pub decision: Option<Decision>,
 }
 
 /// How a job ended.
@@ -110,6 +113,7 @@ impl JobReport {
             bytes: counts.written.bytes,
             seconds: took.as_secs_f64(),
             version: counts.written.version,
+            decision: counts.decision,
         }
     }
 

@@ -233,7 +233,8 @@ async fn a_scheduler_out_of_reach_is_a_clear_error_within_seconds() {
     let url = SchedulerUrl::new("127.0.0.1", 1);
     let started = Instant::now();
     let error = Cluster::connect_with(engine(), &url).await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    // It tries for four seconds; the rest is for a busy machine.
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert!(matches!(error, ClusterError::Unreachable { .. }), "{error:?}");
     assert_eq!((error.class(), error.exit_code()), (ErrorClass::External, 4));
     assert!(error.to_string().contains(&url.to_string()), "{error}");

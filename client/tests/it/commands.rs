@@ -183,7 +183,8 @@ fn a_scheduler_out_of_reach_ends_a_command_within_seconds() {
     for arguments in [&["run", "silver"][..], &["sql", "SELECT 1"]] {
         let started = Instant::now();
         let ended = run(on_sample(arguments).args(["--scheduler", &url])).expect(4);
-        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+        // It tries for four seconds; the rest is for a busy machine.
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
         ended.says(&["cannot reach the scheduler", &url]);
         assert_eq!(ended.stdout, "");
     }

@@ -3,6 +3,7 @@
 use crate::bronze::NEWEST_WINS;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
+use crate::incremental::Incremental;
 use crate::job::{JobDefinition, Schedule};
 use crate::table_name::TableName;
 
@@ -55,6 +56,7 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: NEWEST_WINS,
+    incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
     sql: include_str!("conversations.sql"),
 };

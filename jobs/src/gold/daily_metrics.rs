@@ -2,8 +2,16 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::table_name::TableName;
+
+/// Totals count what was created on or before a date, so a creation concerns all dates from its own on.
+const TOTALS_FROM_CREATION: Concern = Concern::Rows {
+    columns: &["created_at"],
+    units: "SELECT unnest(dates) AS metric_date FROM ( \
+        SELECT dates_between(min(CAST(created_at AS DATE)), $as_of_date) AS dates FROM changed) AS created",
+};
 
 pub(super) const JOB: JobDefinition = JobDefinition {
     contract: Contract {
@@ -58,6 +66,43 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental {
+        unit: Some("metric_date"),
+        inputs: &[
+            Dependency {
+                table: TableName::new("silver", "users"),
+                concerns: &[TOTALS_FROM_CREATION],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "conversations"),
+                concerns: &[TOTALS_FROM_CREATION],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[Concern::Partitions],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "calls"),
+                concerns: &[Concern::Partitions],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "reactions"),
+                concerns: &[Concern::Partitions],
+                time: EventTime::Column("reacted_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "user_activity"),
+                concerns: &[Concern::Partitions],
+                // Activity after as_of_date is not looked at; the dates that as_of_date has passed are new ones.
+                time: EventTime::Ignored,
+            },
+        ],
+        is_calendar: true,
+    },
     schedule: Schedule::Daily,
     sql: include_str!("daily_metrics.sql"),
 };

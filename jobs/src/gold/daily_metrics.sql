@@ -2,7 +2,8 @@
 -- Grain: one row per calendar date from that of the earliest user, conversation, message or call before
 -- as_of to as_of_date; dates without any activity have a row too. No data at all: no rows.
 -- Invariants: totals of users and conversations never fall; the counts of messages_by_type add up to
--- total_messages; durations are summed exactly.
+-- total_messages; durations are summed exactly. A filter on metric_date reaches the scans of all that happens
+-- on a date; only the totals, which need all dates, are computed apart.
 WITH no_facts AS (
     -- No row, but the names and types of what the parts below are about; each leaves out what it is not.
     SELECT
@@ -157,6 +158,15 @@ facts AS (
     SELECT * FROM others
 ),
 
+totals AS (
+    SELECT
+        metric_date,
+        sum(coalesce(sum(new_users), 0)) OVER (ORDER BY metric_date) AS total_users,
+        sum(coalesce(sum(new_conversations), 0)) OVER (ORDER BY metric_date) AS total_conversations
+    FROM creations
+    GROUP BY metric_date
+),
+
 days AS (
     SELECT
         metric_date,
@@ -184,25 +194,26 @@ days AS (
 )
 
 SELECT
-    metric_date,
-    sum(new_users) OVER (ORDER BY metric_date) AS total_users,
-    active_users,
-    new_users,
-    total_messages,
-    text_messages,
-    media_messages,
-    messages_by_type,
-    total_calls,
-    audio_calls,
-    video_calls,
-    call_minutes AS total_call_duration_minutes,
-    call_minutes / nullif(CAST(timed_calls AS DOUBLE), 0) AS avg_call_duration_minutes,
-    sum(new_conversations) OVER (ORDER BY metric_date) AS total_conversations,
-    active_conversations,
-    new_conversations,
-    total_reactions,
-    CAST(total_messages AS DOUBLE) / nullif(CAST(active_users AS DOUBLE), 0) AS avg_messages_per_user,
-    CAST(sessions AS DOUBLE) / nullif(CAST(active_users AS DOUBLE), 0) AS avg_sessions_per_user,
-    CAST(23 - peak % 24 AS INT) AS peak_hour,
-    media_bytes
+    days.metric_date,
+    totals.total_users,
+    days.active_users,
+    days.new_users,
+    days.total_messages,
+    days.text_messages,
+    days.media_messages,
+    days.messages_by_type,
+    days.total_calls,
+    days.audio_calls,
+    days.video_calls,
+    days.call_minutes AS total_call_duration_minutes,
+    days.call_minutes / nullif(CAST(days.timed_calls AS DOUBLE), 0) AS avg_call_duration_minutes,
+    totals.total_conversations,
+    days.active_conversations,
+    days.new_conversations,
+    days.total_reactions,
+    CAST(days.total_messages AS DOUBLE) / nullif(CAST(days.active_users AS DOUBLE), 0) AS avg_messages_per_user,
+    CAST(days.sessions AS DOUBLE) / nullif(CAST(days.active_users AS DOUBLE), 0) AS avg_sessions_per_user,
+    CAST(23 - days.peak % 24 AS INT) AS peak_hour,
+    days.media_bytes
 FROM days
+JOIN totals ON totals.metric_date = days.metric_date

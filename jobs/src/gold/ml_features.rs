@@ -2,6 +2,7 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::{Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::table_name::TableName;
 
@@ -61,6 +62,18 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplacePartitions,
+    incremental: Incremental {
+        // Windows that end with as_of_date: all rows of the date may change with any input.
+        unit: None,
+        inputs: &[
+            Dependency { table: TableName::new("silver", "users"), concerns: &[], time: EventTime::Column("created_at") },
+            Dependency { table: TableName::new("silver", "conversations"), concerns: &[], time: EventTime::Column("created_at") },
+            Dependency { table: TableName::new("silver", "messages"), concerns: &[], time: EventTime::Column("created_at") },
+            Dependency { table: TableName::new("silver", "user_activity"), concerns: &[], time: EventTime::Ignored },
+            Dependency { table: TableName::new("silver", "user_sessions"), concerns: &[], time: EventTime::Column("session_start") },
+        ],
+        is_calendar: false,
+    },
     schedule: Schedule::Daily,
     sql: include_str!("ml_features.sql"),
 };

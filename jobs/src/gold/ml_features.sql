@@ -1,7 +1,8 @@
 -- gold.ml_features: a row of numbers per user for models that predict who leaves.
--- Grain: one row per user of silver.users created before as_of, at feature_date = as_of_date.
+-- Grain: one row per user of silver.users created before as_of, at feature_date = as_of_date; and again the
+-- stored rows of those earlier dates whose seven days have passed since, now with their label.
 -- Invariants: no event at or after as_of; "last N days" end with feature_date, that day included; the label
--- is unknown at its own feature date, for its seven days lie after it.
+-- is unknown at its own feature date, for its seven days lie after it; once known it is never computed again.
 WITH users AS (
     SELECT user_id
     FROM silver.users
@@ -93,6 +94,27 @@ contacts AS (
     FROM conversations
     JOIN conversations_sent_to ON conversations_sent_to.conversation_id = conversations.conversation_id
     GROUP BY conversations_sent_to.sender_id
+),
+
+unlabelled AS (
+    SELECT *
+    FROM gold.ml_features
+    WHERE will_churn_next_7d IS NULL AND feature_date <= CAST($as_of_date AS DATE) - INTERVAL '7 days'
+),
+
+active_days AS (
+    SELECT user_id, activity_date
+    FROM silver.user_activity
+    WHERE is_active_day AND activity_date <= $as_of_date
+),
+
+labels AS (
+    SELECT unlabelled.user_id, unlabelled.feature_date, count(active_days.activity_date) = 0 AS will_churn_next_7d
+    FROM unlabelled
+    LEFT JOIN active_days ON active_days.user_id = unlabelled.user_id
+        AND active_days.activity_date > unlabelled.feature_date
+        AND active_days.activity_date <= unlabelled.feature_date + INTERVAL '7 days'
+    GROUP BY unlabelled.user_id, unlabelled.feature_date
 )
 
 SELECT
@@ -121,3 +143,26 @@ LEFT JOIN sessions ON sessions.user_id = users.user_id
 LEFT JOIN preferred_hours ON preferred_hours.user_id = users.user_id
 LEFT JOIN groups_of_user ON groups_of_user.user_id = users.user_id
 LEFT JOIN contacts ON contacts.user_id = users.user_id
+UNION ALL
+SELECT
+    unlabelled.user_id,
+    unlabelled.feature_date,
+    unlabelled.msg_sent_1d,
+    unlabelled.msg_sent_7d,
+    unlabelled.msg_sent_30d,
+    unlabelled.msg_recv_1d,
+    unlabelled.msg_recv_7d,
+    unlabelled.msg_recv_30d,
+    unlabelled.active_days_7,
+    unlabelled.active_days_30,
+    unlabelled.avg_session_duration_minutes,
+    unlabelled.unique_contacts,
+    unlabelled.group_count,
+    unlabelled.avg_group_size,
+    unlabelled.preferred_hour,
+    unlabelled.weekday_activity_ratio,
+    unlabelled.message_velocity_7d,
+    unlabelled.engagement_trend,
+    labels.will_churn_next_7d
+FROM unlabelled
+JOIN labels ON labels.user_id = unlabelled.user_id AND labels.feature_date = unlabelled.feature_date

@@ -2,6 +2,7 @@
 
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::Contract;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::table_name::TableName;
 
@@ -45,6 +46,15 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental {
+        unit: Some("created_date"),
+        inputs: &[Dependency {
+            table: TableName::new("bronze", "calls"),
+            concerns: &[Concern::Partitions],
+            time: EventTime::Ignored,
+        }],
+        is_calendar: false,
+    },
     schedule: Schedule::Hourly,
     sql: include_str!("calls.sql"),
 };

@@ -2,6 +2,7 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::table_name::TableName;
 
@@ -63,6 +64,26 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental {
+        unit: Some("created_date"),
+        inputs: &[
+            Dependency {
+                table: TableName::new("bronze", "messages"),
+                concerns: &[Concern::Partitions],
+                time: EventTime::Ignored,
+            },
+            Dependency {
+                table: TableName::new("silver", "users"),
+                concerns: &[Concern::Rows {
+                    columns: &["user_id", "display_name"],
+                    units: "SELECT messages.created_date FROM changed \
+                        JOIN bronze.messages AS messages ON messages.sender_id = changed.user_id",
+                }],
+                time: EventTime::Ignored,
+            },
+        ],
+        is_calendar: false,
+    },
     schedule: Schedule::Hourly,
     sql: include_str!("messages.sql"),
 };

@@ -5,7 +5,8 @@
 //! times are: a message's and a call's created_at, a reaction's reacted_at, a call participant's
 //! joined_at.
 //!
-//! All tables are recomputed as a whole; the write leaves partitions alone that did not change.
+//! Each table says how its rows depend on its inputs; a run computes what a change concerns, and the write leaves
+//! partitions alone that did not change.
 
 mod calls;
 mod conversations;
@@ -15,7 +16,17 @@ mod user_activity;
 mod user_sessions;
 mod users;
 
+use crate::incremental::EventTime;
 use crate::job::JobDefinition;
+
+/// When a row of silver.calls counts: the call from created_at on, who joined it from joined_at on.
+const CALL_TIME: EventTime = EventTime::ColumnAnd {
+    column: "created_at",
+    next: "SELECT min(participant['joined_at']) FROM ( \
+        SELECT unnest(participants) AS participant FROM silver.calls \
+        WHERE created_at < $as_of AND item_count(participants) > 0 \
+    ) AS participants WHERE participant['joined_at'] >= $as_of",
+};
 
 /// The jobs of the layer.
 pub(crate) fn definitions() -> Vec<JobDefinition> {

@@ -2,6 +2,7 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::table_name::TableName;
 
@@ -28,6 +29,18 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental {
+        unit: Some("message_id"),
+        inputs: &[Dependency {
+            table: TableName::new("bronze", "messages"),
+            concerns: &[Concern::Rows {
+                columns: &["conversation_id", "sender_id", "created_at", "reactions"],
+                units: "SELECT message_id FROM changed WHERE item_count(reactions) > 0",
+            }],
+            time: EventTime::Ignored,
+        }],
+        is_calendar: false,
+    },
     schedule: Schedule::Hourly,
     sql: include_str!("reactions.sql"),
 };

@@ -2,7 +2,9 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::silver::CALL_TIME;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -55,6 +57,56 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental {
+        unit: Some("activity_date"),
+        inputs: &[
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[
+                    Concern::Partitions,
+                    // A first message that came late, or went away, makes another message the first of its sender in
+                    // the conversation: the earliest one on a date that did not change.
+                    Concern::Rows {
+                        columns: &["conversation_id", "sender_id", "created_date"],
+                        units: "SELECT min(messages.created_date) FROM silver.messages AS messages \
+                            JOIN (SELECT DISTINCT conversation_id, sender_id FROM changed) AS pairs \
+                                ON messages.conversation_id = pairs.conversation_id \
+                                AND messages.sender_id = pairs.sender_id \
+                            LEFT ANTI JOIN (SELECT DISTINCT created_date FROM changed) AS dates \
+                                ON messages.created_date = dates.created_date \
+                            WHERE messages.created_at < $as_of \
+                            GROUP BY messages.conversation_id, messages.sender_id",
+                    },
+                ],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "conversations"),
+                concerns: &[Concern::Rows {
+                    columns: &["participant_ids"],
+                    units: "SELECT messages.created_date FROM changed \
+                        JOIN silver.messages AS messages ON messages.conversation_id = changed.conversation_id",
+                }],
+                time: EventTime::Ignored,
+            },
+            Dependency {
+                table: TableName::new("silver", "reactions"),
+                concerns: &[Concern::Partitions],
+                time: EventTime::Column("reacted_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "calls"),
+                concerns: &[Concern::Partitions],
+                time: CALL_TIME,
+            },
+            Dependency {
+                table: TableName::new("silver", "user_sessions"),
+                concerns: &[Concern::Partitions],
+                time: EventTime::Column("session_start"),
+            },
+        ],
+        is_calendar: false,
+    },
     schedule: Schedule::Daily,
     sql: include_str!("user_activity.sql"),
 };

@@ -2,7 +2,9 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::silver::CALL_TIME;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -20,6 +22,36 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental {
+        unit: Some("user_id"),
+        inputs: &[
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[Concern::Rows {
+                    columns: &["sender_id", "created_at"],
+                    units: "SELECT sender_id FROM changed",
+                }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "reactions"),
+                concerns: &[Concern::Rows { columns: &["reacted_at"], units: "SELECT user_id FROM changed" }],
+                time: EventTime::Column("reacted_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "calls"),
+                concerns: &[Concern::Rows {
+                    columns: &["initiator_id", "participants", "created_at"],
+                    units: "SELECT initiator_id AS user_id FROM changed UNION ALL \
+                        SELECT participant['user_id'] AS user_id FROM ( \
+                            SELECT unnest(participants) AS participant FROM changed WHERE item_count(participants) > 0 \
+                        ) AS participants",
+                }],
+                time: CALL_TIME,
+            },
+        ],
+        is_calendar: false,
+    },
     schedule: Schedule::Hourly,
     sql: include_str!("user_sessions.sql"),
 };

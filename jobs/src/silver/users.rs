@@ -2,6 +2,7 @@
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::incremental::Incremental;
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::table_name::TableName;
 
@@ -46,6 +47,7 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
+    incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
     sql: include_str!("users.sql"),
 };

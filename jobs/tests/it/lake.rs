@@ -47,7 +47,7 @@ pub(crate) fn session(catalog: &Catalog, job: &Job, tables: &Tables, layout: Lay
     let mut context = SessionContext::new_with_config(config);
     functions::all().register(&mut context).unwrap();
     let default = context.catalog("datafusion").unwrap();
-    for table in job.reads() {
+    for table in job.reads().iter().chain(job.reads_itself().then(|| job.name())) {
         let schema = schema_of(catalog, job, table);
         let rows = tables.get(table).cloned().unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&schema)));
         let provider = MemTable::try_new(schema, partitions_of(&rows, layout)).unwrap();

@@ -7,7 +7,9 @@ mod buckets;
 mod discard;
 mod functions;
 mod land;
+mod record;
 mod replace;
+mod stage;
 mod target;
 mod upsert;
 
@@ -24,6 +26,7 @@ pub use discard::remove_folder;
 pub use functions::{functions, row_hash};
 pub use land::{Landed, LandingColumns};
 pub use replace::Scope;
+pub use stage::Staged;
 pub use target::Target;
 pub use upsert::Upsert;
 

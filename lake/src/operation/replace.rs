@@ -15,6 +15,7 @@ use super::buckets::{BUCKET, Buckets};
 use super::discard::discard;
 use super::{CommitNote, Lake, Target, Written};
 use crate::commit::{Commit, Outcome, ReadSet, commit, partition_path};
+use crate::history::PartitionValues;
 use crate::scan::FileStatistics;
 use crate::snapshot::PinnedTable;
 use crate::write::{FINGERPRINT_TAG, fingerprint_total};
@@ -26,7 +27,24 @@ pub enum Scope {
     /// The whole table: what the query does not yield is no longer there.
     Table,
     /// The given partitions alone (values as the log writes them); the query must not yield rows of others.
-    Partitions(Vec<BTreeMap<String, Option<String>>>),
+    Partitions(Vec<PartitionValues>),
+    /// The given partitions, and every other one that occurs in the query's rows.
+    Occurring(Vec<PartitionValues>),
+}
+
+impl Scope {
+    /// Paths of the partitions that may be replaced, given the new files; none if all may.
+    fn partitions(&self, new: &[Add]) -> Option<BTreeSet<String>> {
+        let path = |values: &PartitionValues| partition_path(&values.clone().into_iter().collect());
+        match self {
+            Self::Table => None,
+            Self::Partitions(partitions) => Some(partitions.iter().map(path).collect()),
+            Self::Occurring(partitions) => {
+                let occurring = new.iter().map(|file| partition_path(&file.partition_values));
+                Some(partitions.iter().map(path).chain(occurring).collect())
+            }
+        }
+    }
 }
 
 impl Lake {
@@ -112,13 +130,8 @@ struct Change {
 impl Change {
     fn between(base: Option<&PinnedTable>, new: &[Add], scope: &Scope, target: &Target) -> Result<Self> {
         let old = base.map(|base| base.files.as_slice()).unwrap_or_default();
+        let scoped = scope.partitions(new);
         let new = by_partition(new);
-        let scoped: Option<BTreeSet<String>> = match scope {
-            Scope::Table => None,
-            Scope::Partitions(partitions) => {
-                Some(partitions.iter().map(|values| partition_path(&values.clone().into_iter().collect())).collect())
-            }
-        };
         if let Some(stray) =
             new.keys().find(|partition| scoped.as_ref().is_some_and(|scoped| !scoped.contains(*partition)))
         {
@@ -178,11 +191,9 @@ impl Change {
             },
             transaction: note.transaction.clone(),
             info: (note.info)(&written),
-            reads: match scope {
-                Scope::Table => ReadSet::Everything,
-                Scope::Partitions(partitions) => ReadSet::Partitions(
-                    partitions.iter().map(|values| partition_path(&values.clone().into_iter().collect())).collect(),
-                ),
+            reads: match scope.partitions(&self.adds) {
+                None => ReadSet::Everything,
+                Some(partitions) => ReadSet::Partitions(partitions.into_iter().collect()),
             },
         })
     }

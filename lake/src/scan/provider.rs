@@ -18,7 +18,7 @@ use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
 
 use super::files::{FileScan, plan_files};
-use super::statistics::prune;
+use super::statistics::{prune, prune_partitions};
 use crate::snapshot::{PinnedTable, Tables};
 use crate::{Result, TableUrl};
 
@@ -193,7 +193,10 @@ impl TableProvider for DeltaScan {
         let scan = FileScan::new(folder, stored, logged, self.encoded.file_column.clone());
         let predicate = predicate(state, filters, scan.schema())?;
         let files = match &predicate {
-            Some(predicate) => prune(files, predicate, scan.schema(), &self.encoded.partition_columns)?,
+            Some(predicate) => {
+                let files = prune_partitions(files, predicate, scan.schema(), &self.encoded.partition_columns)?;
+                prune(files, predicate, scan.schema(), &self.encoded.partition_columns)?
+            }
             None => files,
         };
         let projection = self.scan_projection(projection, scan.schema())?;

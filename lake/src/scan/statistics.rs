@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, StringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::Column;
 use datafusion::common::ScalarValue;
+use datafusion::common::cast::as_boolean_array;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use deltalake::kernel::Add;
 use serde_json::{Map, Value};
@@ -44,10 +46,64 @@ impl FileStatistics {
 }
 
 impl FileStatistics {
+    /// The range of a column of times, microseconds since 1970; none when it is unknown.
+    pub(crate) fn time_range(&self, column: &str) -> Option<(i64, i64)> {
+        let micros = |text: String| chrono::DateTime::parse_from_rfc3339(&text).ok().map(|time| time.timestamp_micros());
+        let (smallest, largest) = (self.smallest(column)?, self.largest(column)?);
+        Some((micros(smallest)?, micros(largest)?.saturating_add(CUT_MICROS)))
+    }
+
+    /// The smallest value of a column as text, as [`Self::largest`].
+    pub(crate) fn smallest(&self, column: &str) -> Option<String> {
+        self.min_values.get(column).and_then(text)
+    }
+
     /// The largest value of a column as text; for times, ISO text, so that the order of texts is that of times.
     pub(crate) fn largest(&self, column: &str) -> Option<String> {
         self.max_values.get(column).and_then(text)
     }
+}
+
+/// Leaves out the files whose partition values do not satisfy what `predicate` asks of them.
+///
+/// Exact, unlike [`prune`], which knows a partition value only as a range of one value and gives up on long lists.
+pub(super) fn prune_partitions(
+    files: Vec<Add>,
+    predicate: &Arc<dyn PhysicalExpr>,
+    schema: &SchemaRef,
+    partition_columns: &[String],
+) -> DataFusionResult<Vec<Add>> {
+    let concerns_partitions = |part: &&Arc<dyn PhysicalExpr>| {
+        let columns = collect_columns(part);
+        !columns.is_empty() && columns.iter().all(|column| partition_columns.iter().any(|name| name == column.name()))
+    };
+    let parts: Vec<Arc<dyn PhysicalExpr>> =
+        split_conjunction(predicate).into_iter().filter(concerns_partitions).cloned().collect();
+    if parts.is_empty() || files.is_empty() {
+        return Ok(files);
+    }
+    let mut fields = Vec::with_capacity(partition_columns.len());
+    let mut values = Vec::with_capacity(partition_columns.len());
+    for column in partition_columns {
+        let field = schema.field_with_name(column)?.clone().with_nullable(true);
+        let of_file = |file: &Add| {
+            partition_value(file.partition_values.get(column).and_then(Option::as_deref), field.data_type())
+        };
+        let column = files.iter().map(of_file).collect::<DataFusionResult<Vec<_>>>()?;
+        values.push(ScalarValue::iter_to_array(column)?);
+        fields.push(field);
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), values)?;
+    let mut kept = vec![true; files.len()];
+    for part in parts {
+        let part = reassign_expr_columns(part, &batch.schema())?;
+        let verdict = part.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let verdict = as_boolean_array(&verdict)?;
+        for (row, keep) in kept.iter_mut().enumerate() {
+            *keep &= verdict.is_valid(row) && verdict.value(row);
+        }
+    }
+    Ok(files.into_iter().zip(kept).filter_map(|(file, keep)| keep.then_some(file)).collect())
 }
 
 /// Leaves out the files in which no row can satisfy `predicate`.
@@ -127,12 +183,14 @@ fn safe_cast(texts: &StringArray, kind: &DataType) -> Option<ArrayRef> {
     cast_with_options(texts, kind, &CastOptions { safe: true, ..Default::default() }).ok()
 }
 
-/// Writers cut timestamps to milliseconds, so an upper bound may be up to a millisecond too small.
+/// Writers cut timestamps to milliseconds, so an upper bound may be too small by up to this.
+const CUT_MICROS: i64 = 999;
+
 fn widen(bounds: ArrayRef) -> Option<ArrayRef> {
     use arrow::array::{AsArray, TimestampMicrosecondArray};
     let DataType::Timestamp(TimeUnit::Microsecond, zone) = bounds.data_type().clone() else { return Some(bounds) };
     let times = bounds.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
-    let wide: TimestampMicrosecondArray = times.iter().map(|time| time.map(|time| time.saturating_add(999))).collect();
+    let wide: TimestampMicrosecondArray = times.iter().map(|time| time.map(|time| time.saturating_add(CUT_MICROS))).collect();
     Some(Arc::new(wide.with_timezone_opt(zone)))
 }
 

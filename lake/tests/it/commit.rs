@@ -151,14 +151,14 @@ async fn a_version_says_who_made_it_and_of_what() {
     let change = append(&bench, &target, &made_up("x.parquet", "2026-01-01"));
     let transaction = change.transaction.clone();
     commit(&bench.tables, &target.url, Some(&base), change).await.unwrap();
-    let info = bench.tables.commit_info(&target.url, 1).await.unwrap();
+    let info = bench.tables.entry(&target.url, 1).await.unwrap().unwrap().info;
     assert_eq!(info["runId"], json!(transaction.run));
     assert_eq!(info["watermark"], json!("w"));
     assert_eq!(info["isBlindAppend"], json!(true));
     let actions = actions(&bench, &target.url, 1).await;
     let txn = actions.iter().find_map(|action| action.get("txn")).unwrap();
     assert_eq!((&txn["appId"], &txn["version"]), (&json!("bronze.events test"), &json!(transaction.sequence)));
-    let first = bench.tables.commit_info(&target.url, 0).await.unwrap();
+    let first = bench.tables.entry(&target.url, 0).await.unwrap().unwrap().info;
     assert_eq!(first["isBlindAppend"], json!(false));
     assert_eq!(first["operation"], json!("MERGE"));
 }

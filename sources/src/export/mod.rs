@@ -172,7 +172,13 @@ impl ExportFolder {
     /// The collection as a table; without files an empty one.
     #[must_use]
     pub fn table(&self, collection: Collection) -> SourceTable {
-        SourceTable::new(collection, self.store_url.clone(), self.root.clone(), self.files(collection).to_vec())
+        self.table_of(collection, self.files(collection).to_vec())
+    }
+
+    /// Some files of the collection as a table.
+    #[must_use]
+    pub fn table_of(&self, collection: Collection, files: Vec<ExportFile>) -> SourceTable {
+        SourceTable::new(collection, self.store_url.clone(), self.root.clone(), files)
     }
 }
 

@@ -1,0 +1,101 @@
+//! What a table's rows were computed from, as the commit that wrote them says.
+//!
+//! The note stands in the same commit as the rows, so the two cannot disagree: a run that dies before its commit leaves
+//! the old rows with the old note. A note is believed only if nobody else changed the table's rows since, nor between
+//! the version that the rows were computed on and the commit.
+
+use std::collections::BTreeMap;
+
+use quickchat_lake::history::LastNote;
+use quickchat_lake::snapshot::{PinnedTable, Tables};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::COMMIT_KEY;
+use super::decide::{Reason, date};
+use super::source_files::SourceFiles;
+use crate::error::RunError;
+
+/// The basis of a table's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Basis {
+    /// The run's instant.
+    pub(super) as_of_micros: i64,
+    /// The job's fingerprint.
+    pub(super) definition: String,
+    /// The versions of the tables that were read.
+    #[serde(default)]
+    pub(super) inputs: BTreeMap<String, InputVersion>,
+    /// The files of the source that were read, now or earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<SourceFiles>,
+    /// How new the newest row of the source is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) watermark: Option<Watermark>,
+    /// The version of the table itself before the commit.
+    pub(super) base: Option<u64>,
+}
+
+/// An input as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InputVersion {
+    /// The table's id.
+    pub(super) id: String,
+    /// Its version.
+    pub(super) version: u64,
+    /// The first instant from which on its rows count otherwise, microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<i64>,
+}
+
+/// The largest value of the column that says which rows are newer, of all rows that were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Watermark {
+    /// The column.
+    pub(super) field: String,
+    /// Its value, ISO 8601.
+    pub(super) value: String,
+}
+
+impl Basis {
+    /// The basis as entries of a commit's note.
+    pub(super) fn facts(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(facts)) => facts,
+            // A struct of strings and numbers is always an object; without a note the next run computes everything.
+            _ => Map::new(),
+        }
+    }
+
+    /// Whether it says something that the stored one does not, so that the next run would look at it again.
+    pub(super) fn is_news(&self, known: Option<&Self>) -> bool {
+        known.is_none_or(|known| {
+            known.inputs != self.inputs
+                || known.source != self.source
+                || known.definition != self.definition
+                || date(known.as_of_micros) != date(self.as_of_micros)
+        })
+    }
+
+    /// The basis of the newest version of a table, or why there is none to build on.
+    pub(super) async fn of(tables: &Tables, table: &PinnedTable) -> Result<Result<Self, Reason>, RunError> {
+        let note = tables.last_note(&table.url, table.version, COMMIT_KEY).await?;
+        let (version, note) = match note {
+            LastNote::Found { version, note } => (version, note),
+            LastNote::Foreign { version, operation } => return Ok(Err(Reason::Foreign { version, operation })),
+            LastNote::Gone => return Ok(Err(Reason::NoBasis)),
+        };
+        // A note of another release may say less.
+        let Ok(basis) = serde_json::from_value::<Self>(note) else { return Ok(Err(Reason::NoBasis)) };
+        let before = version.saturating_sub(1);
+        match basis.base {
+            Some(base) if base < before => match tables.changes(&table.url, base, before).await? {
+                Some(changes) if changes.is_empty() => Ok(Ok(basis)),
+                Some(_) => Ok(Err(Reason::Foreign { version: before, operation: "a concurrent commit".to_owned() })),
+                None => Ok(Err(Reason::NoBasis)),
+            },
+            _ => Ok(Ok(basis)),
+        }
+    }
+}
