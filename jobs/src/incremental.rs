@@ -69,7 +69,7 @@ pub enum EventTime {
     /// Rows count when this column is before `as_of`.
     Column(&'static str),
     /// Rows count from the time of this column on, and, from later instants on, count otherwise. `next` is a SELECT of
-    /// the first such instant at or after `$as_of`, null if there is none.
+    /// the first such instant at or after `$as_of`, without a row if there is none.
     ColumnAnd {
         /// The column.
         column: &'static str,

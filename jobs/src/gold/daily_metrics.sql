@@ -27,22 +27,23 @@ WITH no_facts AS (
     WHERE false
 ),
 
-message_cells AS (
-    SELECT created_date, message_type, hour, count(*) AS messages, sum(attachment_bytes) AS media_bytes
-    FROM silver.messages
-    WHERE created_at < $as_of
-    GROUP BY created_date, message_type, hour
-),
-
 message_days AS (
     SELECT
         created_date AS metric_date,
         message_type,
-        messages,
-        media_bytes,
-        -- One number that orders by messages of the hour first and then by the earlier hour.
-        sum(messages) OVER (PARTITION BY created_date, hour) * 24 + (23 - hour) AS peak
-    FROM message_cells
+        count(*) AS messages,
+        sum(attachment_bytes) AS media_bytes
+    FROM silver.messages
+    WHERE created_at < $as_of
+    GROUP BY created_date, message_type
+),
+
+message_hours AS (
+    -- One number that orders by messages of the hour first and then by the earlier hour.
+    SELECT created_date AS metric_date, count(*) * 24 + (23 - hour) AS peak
+    FROM silver.messages
+    WHERE created_at < $as_of
+    GROUP BY created_date, hour
 ),
 
 conversations_of_day AS (
@@ -136,6 +137,8 @@ messages AS (
     SELECT * FROM no_facts
     UNION ALL BY NAME
     SELECT * FROM message_days
+    UNION ALL BY NAME
+    SELECT * FROM message_hours
     UNION ALL BY NAME
     SELECT * FROM active_conversation_days
     UNION ALL BY NAME

@@ -22,10 +22,12 @@ use crate::job::JobDefinition;
 /// When a row of silver.calls counts: the call from created_at on, who joined it from joined_at on.
 const CALL_TIME: EventTime = EventTime::ColumnAnd {
     column: "created_at",
-    next: "SELECT min(participant['joined_at']) FROM ( \
-        SELECT unnest(participants) AS participant FROM silver.calls \
-        WHERE created_at < $as_of AND item_count(participants) > 0 \
-    ) AS participants WHERE participant['joined_at'] >= $as_of",
+    next: "SELECT joined_at FROM ( \
+        SELECT participant['joined_at'] AS joined_at FROM ( \
+            SELECT unnest(participants) AS participant FROM silver.calls \
+            WHERE created_at < $as_of AND item_count(participants) > 0 \
+        ) AS participants \
+    ) AS joined WHERE joined_at >= $as_of ORDER BY joined_at LIMIT 1",
 };
 
 /// The jobs of the layer.
