@@ -18,7 +18,7 @@ fn a_second_run_changes_nothing() {
     copy(&sample.lake, &lake);
     let before = files(&lake);
     let ended = run(&mut pipeline(&sample.exports, &lake, SAMPLE_AS_OF)).expect(0);
-    ended.says(&["nothing changed: no table has a new version"]);
+    ended.says(&["nothing changed: no table has new rows"]);
     for job in ended.json()["jobs"].as_array().unwrap() {
         assert_eq!((&job["state"], &job["version"]), (&"unchanged".into(), &Value::Null), "{job}");
         assert_eq!((&job["written"], &job["files"], &job["bytes"]), (&0.into(), &0.into(), &0.into()), "{job}");
