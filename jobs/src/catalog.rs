@@ -4,11 +4,20 @@
 //! is written by another job of the catalog or is that job's own source; no job depends on itself;
 //! [`Catalog::jobs`] is in an order that may be run from first to last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::empty::EmptyTable;
+use datafusion::common::plan_datafusion_err;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::prelude::SessionContext;
 
 use crate::job::{Job, JobDefinition};
+use crate::query::{Frames, Query, reference};
 use crate::selector::{self, SelectError};
 use crate::table_name::TableName;
 use crate::{bronze, gold, graph, silver};
@@ -133,6 +142,32 @@ impl Catalog {
         self.jobs.iter().filter(|other| other.reads().contains(job.name()))
     }
 
+    /// What a job computes, as text: the SQL, or the plan that a function builds, with placeholders.
+    ///
+    /// # Errors
+    /// When a function does not fit the tables that it declares.
+    pub fn definition(&self, job: &Job) -> Result<String, DataFusionError> {
+        let build = match job.query() {
+            Query::Sql(sql) => return Ok(sql.to_owned()),
+            Query::Frames { build, .. } => build,
+        };
+        let state = SessionContext::new().state();
+        let mut tables = BTreeMap::new();
+        for name in job.reads() {
+            let empty = provider_as_source(Arc::new(EmptyTable::new(self.schema_of(job, name)?)));
+            let plan = LogicalPlanBuilder::scan(reference(name), empty, None)?.build()?;
+            tables.insert(name.clone(), DataFrame::new(state.clone(), plan));
+        }
+        Ok(build(&Frames::new(tables))?.into_unoptimized_plan().display_indent().to_string())
+    }
+
+    /// The columns under which `reader` reads a table or source.
+    fn schema_of(&self, reader: &Job, table: &TableName) -> Result<SchemaRef, DataFusionError> {
+        let written = self.job(&table.to_string()).map(|job| job.contract().arrow_schema());
+        let read = if table.is_source() { reader.source_schema() } else { written };
+        read.ok_or_else(|| plan_datafusion_err!("no job writes {table}"))
+    }
+
     /// The jobs that the selectors name together, each once, each after everything it reads.
     ///
     /// A selector is a table (`silver.messages`, or the older `silver-messages`), a layer (`silver`,
@@ -152,11 +187,12 @@ mod tests {
     use crate::column::{Column, ColumnType};
     use crate::contract::Contract;
     use crate::job::{Schedule, WriteMode};
+    use crate::query::Query;
 
     fn job(table: &'static str, sql: &'static str) -> JobDefinition {
         const COLUMNS: &[Column] = &[Column::required("id", ColumnType::String, "Key.").key()];
         let contract = Contract { table: TableName::new("silver", table), summary: "Test.", columns: COLUMNS };
-        JobDefinition { contract, write_mode: WriteMode::ReplaceTable, schedule: Schedule::Daily, sql }
+        JobDefinition { contract, write_mode: WriteMode::ReplaceTable, schedule: Schedule::Daily, query: Query::Sql(sql) }
     }
 
     #[test]

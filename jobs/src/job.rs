@@ -4,8 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 
 use crate::contract::{Contract, METADATA_COLUMNS};
+use crate::parameters::RunParameters;
+use crate::query::Query;
 use crate::table_name::TableName;
 
 /// How the rows of a job's query become the rows of its table.
@@ -64,11 +69,11 @@ pub struct JobDefinition {
     pub write_mode: WriteMode,
     /// How often the job runs.
     pub schedule: Schedule,
-    /// One SELECT that gives the contract's columns in order.
-    pub sql: &'static str,
+    /// What gives the contract's columns in order.
+    pub query: Query,
 }
 
-/// A job of the catalog, with what its SQL reads.
+/// A job of the catalog, with what its query reads.
 #[derive(Debug, Clone)]
 pub struct Job {
     definition: JobDefinition,
@@ -100,9 +105,25 @@ impl Job {
         self.definition.schedule
     }
 
-    /// The query, with the placeholders of [`crate::RunParameters`].
-    pub fn sql(&self) -> &'static str {
-        self.definition.sql
+    /// The query, with the placeholders of [`RunParameters`].
+    pub fn query(&self) -> Query {
+        self.definition.query
+    }
+
+    /// The query's text, if it is SQL.
+    pub fn sql(&self) -> Option<&'static str> {
+        match self.definition.query {
+            Query::Sql(sql) => Some(sql),
+            Query::Frames { .. } => None,
+        }
+    }
+
+    /// The plan of a run over the tables that `context` knows by the names of [`Job::reads`].
+    ///
+    /// # Errors
+    /// When the query does not fit these tables.
+    pub async fn plan(&self, context: &SessionContext, run: &RunParameters) -> Result<LogicalPlan> {
+        run.bind(self.definition.query.plan(context, &self.reads).await?)
     }
 
     /// The tables and sources that the query reads, by name.

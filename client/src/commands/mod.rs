@@ -52,6 +52,9 @@ pub enum CommandError {
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] quickchat_jobs::CatalogError),
+    /// A job's definition.
+    #[error("cannot show what a job computes: {0}")]
+    Definition(#[from] datafusion::error::DataFusionError),
     /// The selectors.
     #[error(transparent)]
     Select(#[from] quickchat_jobs::SelectError),
@@ -92,7 +95,7 @@ impl CommandError {
                 _ => 1,
             },
             Self::View(_) => 2,
-            Self::Catalog(_) | Self::Print(_) => 1,
+            Self::Catalog(_) | Self::Definition(_) | Self::Print(_) => 1,
         }
     }
 }

@@ -49,8 +49,7 @@ impl Inputs {
         for (name, provider) in &self.tables {
             register(&context, name, Arc::clone(provider)).map_err(failed)?;
         }
-        let plan = context.state().create_logical_plan(job.sql()).await.map_err(failed)?;
-        plan.with_param_values(run.parameters.values()).map_err(failed)
+        job.plan(&context, &run.parameters).await.map_err(failed)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::bronze::NEWEST_WINS;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::job::{JobDefinition, Schedule};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 const PARTICIPANT: ColumnType = ColumnType::Struct(&[
@@ -56,5 +57,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: NEWEST_WINS,
     schedule: Schedule::Daily,
-    sql: include_str!("conversations.sql"),
+    query: Query::Sql(include_str!("conversations.sql")),
 };

@@ -4,6 +4,7 @@ use crate::bronze::NEWEST_WINS;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::job::{JobDefinition, Schedule};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 const ATTACHMENT: ColumnType = ColumnType::Struct(&[
@@ -97,5 +98,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: NEWEST_WINS,
     schedule: Schedule::Hourly,
-    sql: include_str!("messages.sql"),
+    query: Query::Sql(include_str!("messages.sql")),
 };

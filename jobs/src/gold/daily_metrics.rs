@@ -3,6 +3,7 @@
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -59,5 +60,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: WriteMode::ReplaceTable,
     schedule: Schedule::Daily,
-    sql: include_str!("daily_metrics.sql"),
+    query: Query::Sql(include_str!("daily_metrics.sql")),
 };

@@ -3,6 +3,7 @@
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::Contract;
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 const PARTICIPANT: ColumnType = ColumnType::Struct(&[
@@ -46,5 +47,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: WriteMode::ReplaceTable,
     schedule: Schedule::Hourly,
-    sql: include_str!("calls.sql"),
+    query: Query::Sql(include_str!("calls.sql")),
 };
