@@ -192,7 +192,12 @@ mod tests {
     fn job(table: &'static str, sql: &'static str) -> JobDefinition {
         const COLUMNS: &[Column] = &[Column::required("id", ColumnType::String, "Key.").key()];
         let contract = Contract { table: TableName::new("silver", table), summary: "Test.", columns: COLUMNS };
-        JobDefinition { contract, write_mode: WriteMode::ReplaceTable, schedule: Schedule::Daily, query: Query::Sql(sql) }
+        JobDefinition {
+            contract,
+            write_mode: WriteMode::ReplaceTable,
+            schedule: Schedule::Daily,
+            query: Query::Sql(sql),
+        }
     }
 
     #[test]

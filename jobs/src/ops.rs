@@ -33,7 +33,11 @@ const COLUMNS: &[Column] = &[
          so far.",
     ),
     Column::optional("why", ColumnType::String, "Why it decided so, or why it was skipped."),
-    Column::optional("error", ColumnType::String, "Why it failed, with all causes; of a run, that of its first failed job."),
+    Column::optional(
+        "error",
+        ColumnType::String,
+        "Why it failed, with all causes; of a run, that of its first failed job.",
+    ),
     Column::optional(
         "error_class",
         ColumnType::String,
@@ -46,7 +50,11 @@ const COLUMNS: &[Column] = &[
         "The versions of the tables that the job read, by name; empty for a run and for a job that reads a source.",
     ),
     Column::optional("version", ColumnType::Long, "The version that the job committed; null when it committed none."),
-    Column::required("rows_read", ColumnType::Long, "Rows or documents that were looked at; of a run, of all its jobs."),
+    Column::required(
+        "rows_read",
+        ColumnType::Long,
+        "Rows or documents that were looked at; of a run, of all its jobs.",
+    ),
     Column::required("rows_written", ColumnType::Long, "New or different rows; of a run, of all its jobs."),
     Column::required("rows_unchanged", ColumnType::Long, "Rows that were there already; of a run, of all its jobs."),
     Column::required(

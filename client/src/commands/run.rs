@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
+use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, Job};
 use quickchat_sources::ExportFolder;
 use serde::Serialize;
 
-use super::{CommandError, INTERRUPTED, cluster};
-use crate::Sources;
+use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::output;
 use crate::progress::Display;
+use crate::record::{Recorder, Request};
+use crate::run::observer::{Observer, Silent};
 use crate::run::{Run, RunOptions};
+use crate::{ErrorClass, Sources, with_causes};
 
 /// How long after a job's cancellation its tasks may still write.
 const LAST_FILES: Duration = Duration::from_millis(500);
@@ -46,15 +49,19 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
     if arguments.dry_run {
         return dry_run(config, &jobs);
     }
-    let sources = sources(config, &jobs).await?;
-    let cluster = cluster(config).await?;
-    let options = RunOptions {
-        as_of_micros: arguments.as_of.unwrap_or_else(Utc::now).timestamp_micros(),
-        parallel: arguments.parallel.into(),
+    let as_of_micros = arguments.as_of.unwrap_or_else(Utc::now).timestamp_micros();
+    let request = Request { selectors: arguments.selectors.clone(), as_of_micros };
+    let (sources, cluster) = match prepare(config, &jobs).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(not_started(config, request, error).await),
     };
-    let run = Run::new(cluster.clone(), config.lake.clone(), sources, &options, Arc::new(Display::new()))?;
+    let options = RunOptions { as_of_micros, parallel: arguments.parallel.into() };
+    let tables = cluster.engine().tables().clone();
+    let recorder = Arc::new(Recorder::new(tables, config.lake.clone(), request, Arc::new(Display::new())));
+    let observer: Arc<dyn Observer> = Arc::<Recorder>::clone(&recorder);
+    let run = Run::new(cluster.clone(), config.lake.clone(), sources, &options, observer)?;
     let report = tokio::select! {
-        report = run.execute(&catalog, &jobs) => Some(report),
+        ((), report) = async { tokio::join!(recorder.start(run.id()), run.execute(&catalog, &jobs)) } => Some(report),
         () = interrupted() => None,
     };
     let Some(report) = report else {
@@ -62,18 +69,37 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
             "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
         );
         tokio::select! {
-            () = give_up(&run, cluster) => {}
+            ((), ()) = async { tokio::join!(recorder.interrupted(), give_up(&run, cluster)) } => {}
             // Who interrupts twice does not want to wait for a clean end.
             () = interrupted() => {}
         }
         return Ok(INTERRUPTED);
     };
+    tokio::select! {
+        () = recorder.end(&report) => {}
+        () = interrupted() => tracing::warn!("interrupted: the run is done, but `runs list` may not know that"),
+    }
     cluster.stop().await;
     output::print(config.output, &report, || output::run_table(&report))?;
     if report.nothing_changed() {
         tracing::info!("nothing changed: no table has a new version");
     }
     Ok(report.exit_code())
+}
+
+/// Everything that a run needs besides its jobs.
+async fn prepare(config: &Config, jobs: &[&Job]) -> Result<(Sources, Cluster), CommandError> {
+    Ok((sources(config, jobs).await?, cluster(config).await?))
+}
+
+/// Records a run that outside systems kept from starting. What the caller can mend at once is no run.
+async fn not_started(config: &Config, request: Request, error: CommandError) -> CommandError {
+    if error.exit_code() == OUT_OF_REACH {
+        let tables = Engine::default().tables().clone();
+        let recorder = Recorder::new(tables, config.lake.clone(), request, Arc::new(Silent));
+        recorder.failed_to_start(&with_causes(&error), ErrorClass::External).await;
+    }
+    error
 }
 
 /// Ends what a run has begun on the cluster, and removes its temporary files.
@@ -84,13 +110,6 @@ async fn give_up(run: &Run, cluster: Cluster) {
     tokio::time::sleep(LAST_FILES).await;
     run.clean_up().await;
     cluster.stop().await;
-}
-
-async fn interrupted() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::warn!(%error, "an interrupt cannot be noticed on this system");
-        std::future::pending::<()>().await;
-    }
 }
 
 /// The sources, if one of the jobs reads any.

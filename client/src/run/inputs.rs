@@ -1,5 +1,6 @@
 //! Inputs: tables pinned at one version, under the names that queries use.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
@@ -24,6 +25,7 @@ impl Inputs {
     /// Pins the newest version of every table that `job` reads.
     pub(super) async fn pin(run: &Run, job: &Job) -> Result<Self, RunError> {
         let mut inputs = Self { tables: Vec::new(), versions: Map::new() };
+        let mut pinned_versions = BTreeMap::new();
         for name in job.reads().iter().filter(|name| !name.is_source()) {
             let url = run.root.table(name.schema(), name.table());
             let pinned = run.lake.tables().latest(&url).await?.ok_or_else(|| RunError::MissingInput {
@@ -33,7 +35,9 @@ impl Inputs {
             })?;
             inputs.versions.insert(name.to_string(), json!({"id": pinned.metadata.id(), "version": pinned.version}));
             inputs.tables.push((name.clone(), Arc::new(DeltaScan::of(run.lake.tables(), &pinned))));
+            pinned_versions.insert(name.to_string(), pinned.version);
         }
+        run.observer.job_pinned(&job.name().to_string(), &pinned_versions);
         Ok(inputs)
     }
 

@@ -21,6 +21,7 @@ pub mod observer;
 pub mod report;
 mod steps;
 mod target;
+pub(crate) use target::target as lake_target;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,7 +40,7 @@ use observer::Observer;
 use report::{JobReport, RunReport};
 
 /// Folder of the lake for temporary files; one folder a run inside.
-const LANDING_FOLDER: &str = "_landing";
+pub(crate) const LANDING_FOLDER: &str = "_landing";
 
 /// Key in `commitInfo` of what this program notes about a version.
 pub const COMMIT_KEY: &str = "quickchat";
