@@ -32,8 +32,10 @@ use tokio::sync::mpsc;
 use crate::cluster::{Cluster, ClusterError};
 use crate::tables::{LakeView, ViewError};
 
+pub use part::Part;
+
 use folder::Partial;
-use part::{Part, Parts};
+use part::Parts;
 
 /// How many batches may wait for the writer.
 const WAITING: usize = 4;
@@ -213,7 +215,7 @@ async fn write(
     let (send, receive) = mpsc::channel(WAITING);
     let writer = tokio::task::spawn_blocking(move || {
         let parts = write_all(&partial, format, schema, receive)?;
-        Ok((partial, parts))
+        Ok::<_, ExportError>((partial, parts))
     });
     let sent = send_all(rows, send).await;
     let written = writer.await.map_err(|_| ExportError::Stopped)?;

@@ -72,7 +72,7 @@ async fn rows_that_were_moved_among_others_are_replaced_alone() {
 
 /// All rows into one file.
 async fn compact(bench: &Bench, target: &Target) {
-    let scan = Arc::new(DeltaScan::of(&bench.tables, &bench.latest(target).await));
+    let scan = Arc::new(DeltaScan::of(&bench.tables, bench.latest(target).await.as_ref()));
     let plan = LogicalPlanBuilder::scan("t", provider_as_source(scan), None).unwrap().build().unwrap();
     bench.replace_by(target, Scope::Table, plan).await.unwrap();
 }
