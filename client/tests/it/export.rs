@@ -141,7 +141,7 @@ fn a_failed_export_leaves_nothing() {
     failing("silver.messages", "true); DROP TABLE silver.messages; SELECT (1", 2);
     // Only the executors notice this.
     failing("silver.messages", "1 / (read_count - read_count) > 0", 1)
-        .says(&["export silver.messages", "ivide by zero"]);
+        .says(&["export silver.messages", "DivideByZero"]);
 }
 
 #[test]
