@@ -2,7 +2,9 @@
 //!
 //! * [`cluster`]: a Ballista cluster, inside this process or remote, and plans submitted to it.
 //! * [`run`]: the jobs of the catalog, from pinned inputs to committed tables.
+//! * [`record`]: what ran, when, and why it failed, in a table of the lake.
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
+//! * [`export`]: a table as files for those who do not read Delta.
 //! * [`config`]: flags over environment over file over defaults, validated once.
 //! * [`commands`]: the command line.
 //!
@@ -16,10 +18,12 @@ pub mod cluster;
 pub mod commands;
 pub mod config;
 mod error;
+pub mod export;
 mod output;
 mod progress;
 #[cfg(test)]
 mod readme;
+pub mod record;
 pub mod run;
 mod sources;
 pub mod tables;

@@ -1,5 +1,6 @@
 //! What commands print: tables for people, JSON for programs; always to standard output.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -14,8 +15,12 @@ use crate::run::decide::Decision;
 use crate::run::plan::PlannedJob;
 use crate::run::report::{JobState, RunReport};
 
-/// Prints a serialisable value as JSON, or else its table.
-pub(crate) fn print<T: Serialize>(form: OutputForm, value: &T, table: impl FnOnce() -> Table) -> io::Result<()> {
+/// Prints a serialisable value as JSON, or else its table or tables.
+pub(crate) fn print<T: Serialize, D: Display>(
+    form: OutputForm,
+    value: &T,
+    table: impl FnOnce() -> D,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match form {
         OutputForm::Json => {

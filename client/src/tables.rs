@@ -8,7 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use quickchat_jobs::{Catalog, Contract, TableName, quarantine_contract};
+use quickchat_jobs::{Catalog, Contract, TableName, quarantine_contract, runs_contract};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
 use quickchat_lake::{LakeError, LakeRoot};
@@ -92,7 +92,7 @@ impl LakeView {
             .iter()
             .filter(|job| job.source().is_some())
             .filter_map(|job| quarantine_contract(job.name().table()));
-        Self { root, tables, contracts: jobs.chain(quarantines).collect() }
+        Self { root, tables, contracts: jobs.chain(quarantines).chain([runs_contract()]).collect() }
     }
 
     /// The contracts of all tables, written or not.
@@ -173,7 +173,7 @@ impl LakeView {
         Ok(cluster.submit(&plan, "sql").await?.collect().await?)
     }
 
-    async fn plan(&self, cluster: &Cluster, query: &str) -> Result<LogicalPlan, ViewError> {
+    pub(crate) async fn plan(&self, cluster: &Cluster, query: &str) -> Result<LogicalPlan, ViewError> {
         let context = cluster.session()?;
         let state = context.state();
         let dialect = state.config_options().sql_parser.dialect;

@@ -5,11 +5,20 @@
 //! that replaces partitions may read its own table as the run before left it;
 //! [`Catalog::jobs`] is in an order that may be run from first to last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::empty::EmptyTable;
+use datafusion::common::plan_datafusion_err;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::prelude::SessionContext;
 
 use crate::job::{Job, JobDefinition, WriteMode};
+use crate::query::{Frames, Query, reference};
 use crate::selector::{self, SelectError};
 use crate::table_name::TableName;
 use crate::{bronze, gold, graph, silver};
@@ -29,6 +38,15 @@ pub enum CatalogError {
         /// The job.
         job: TableName,
         /// What the parser says.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    /// The function does not fit the tables that it declares.
+    #[error("the query of {job} cannot be built over the tables that it declares; correct its .rs file")]
+    InvalidFrames {
+        /// The job.
+        job: TableName,
+        /// What DataFusion says.
         #[source]
         source: Box<DataFusionError>,
     },
@@ -116,7 +134,14 @@ impl Catalog {
             }
             jobs.push(Job::new(definition, reads, reads_itself));
         }
-        Ok(Self { jobs: graph::topological_order(jobs)? })
+        let catalog = Self { jobs: graph::topological_order(jobs)? };
+        let with_text = |job: &Job| {
+            let text = catalog
+                .definition(job)
+                .map_err(|source| CatalogError::InvalidFrames { job: job.name().clone(), source: Box::new(source) })?;
+            Ok(job.clone().with_text(text))
+        };
+        Ok(Self { jobs: catalog.jobs.iter().map(with_text).collect::<Result<_, _>>()? })
     }
 
     /// All jobs, each after everything it reads.
@@ -139,6 +164,32 @@ impl Catalog {
         self.jobs.iter().filter(|other| other.reads().contains(job.name()))
     }
 
+    /// What a job computes, as text: the SQL, or the plan that a function builds, with placeholders.
+    ///
+    /// # Errors
+    /// When a function does not fit the tables that it declares.
+    pub fn definition(&self, job: &Job) -> Result<String, DataFusionError> {
+        let build = match job.query() {
+            Query::Sql(sql) => return Ok(sql.to_owned()),
+            Query::Frames { build, .. } => build,
+        };
+        let state = SessionContext::new().state();
+        let mut tables = BTreeMap::new();
+        for name in job.reads() {
+            let empty = provider_as_source(Arc::new(EmptyTable::new(self.schema_of(job, name)?)));
+            let plan = LogicalPlanBuilder::scan(reference(name), empty, None)?.build()?;
+            tables.insert(name.clone(), DataFrame::new(state.clone(), plan));
+        }
+        Ok(build(&Frames::new(tables))?.into_unoptimized_plan().display_indent().to_string())
+    }
+
+    /// The columns under which `reader` reads a table or source.
+    fn schema_of(&self, reader: &Job, table: &TableName) -> Result<SchemaRef, DataFusionError> {
+        let written = self.job(&table.to_string()).map(|job| job.contract().arrow_schema());
+        let read = if table.is_source() { reader.source_schema() } else { written };
+        read.ok_or_else(|| plan_datafusion_err!("no job writes {table}"))
+    }
+
     /// The jobs that the selectors name together, each once, each after everything it reads.
     ///
     /// A selector is a table (`silver.messages`, or the older `silver-messages`), a layer (`silver`,
@@ -159,6 +210,7 @@ mod tests {
     use crate::contract::Contract;
     use crate::incremental::Incremental;
     use crate::job::Schedule;
+    use crate::query::Query;
 
     fn job(table: &'static str, sql: &'static str) -> JobDefinition {
         const COLUMNS: &[Column] = &[Column::required("id", ColumnType::String, "Key.").key()];
@@ -168,7 +220,7 @@ mod tests {
             write_mode: WriteMode::ReplaceTable,
             incremental: Incremental::EVERYTHING,
             schedule: Schedule::Daily,
-            sql,
+            query: Query::Sql(sql),
         }
     }
 

@@ -1,11 +1,11 @@
-//! The graph of jobs: its edges are found by parsing the SQL.
+//! The graph of jobs: its edges are found by parsing the SQL, or declared beside a function.
 //!
 //! Invariants: every table that a query names is written by a job or is a source; the order that
 //! [`topological_order`] gives puts a job after everything it reads and is otherwise the order of
 //! definition, so it is the same in every process.
 //!
 //! Rejected: a `depends_on` list per job. It repeats what the query says, and nothing notices when
-//! the two differ.
+//! the two differ. A function, which cannot be parsed, is given only the tables that it declares.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,27 +16,33 @@ use datafusion::sql::sqlparser::ast;
 
 use crate::catalog::CatalogError;
 use crate::job::{Job, JobDefinition};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 /// The tables and sources that the query of `definition` reads, by name.
 pub(crate) fn reads(definition: &JobDefinition) -> Result<Vec<TableName>, CatalogError> {
     let job = &definition.contract.table;
-    let statement = parse_select(job, definition.sql)?;
-    let (references, _) = resolve_table_references(&statement, true)
-        .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;
-    let mut tables = Vec::with_capacity(references.len());
-    for reference in references {
-        let TableReference::Partial { schema, table } = &reference else {
-            return Err(CatalogError::NotTwoParts { job: job.clone(), table: reference.to_string() });
-        };
-        let table = TableName::from_parts(schema.as_ref(), table.as_ref());
-        if table.is_source() && table.table() != job.table() {
-            return Err(CatalogError::ForeignSource { job: job.clone(), table });
-        }
-        tables.push(table);
+    let mut tables = match definition.query {
+        Query::Sql(sql) => named_tables(job, sql)?,
+        Query::Frames { reads, .. } => reads.to_vec(),
+    };
+    if let Some(table) = tables.iter().find(|table| table.is_source() && table.table() != job.table()) {
+        return Err(CatalogError::ForeignSource { job: job.clone(), table: table.clone() });
     }
     tables.sort_unstable();
     Ok(tables)
+}
+
+/// The tables that a SELECT names.
+fn named_tables(job: &TableName, sql: &str) -> Result<Vec<TableName>, CatalogError> {
+    let statement = parse_select(job, sql)?;
+    let (references, _) = resolve_table_references(&statement, true)
+        .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;
+    let name = |reference: &TableReference| match reference {
+        TableReference::Partial { schema, table } => Ok(TableName::from_parts(schema.as_ref(), table.as_ref())),
+        _ => Err(CatalogError::NotTwoParts { job: job.clone(), table: reference.to_string() }),
+    };
+    references.iter().map(name).collect()
 }
 
 fn parse_select(job: &TableName, sql: &str) -> Result<Statement, CatalogError> {

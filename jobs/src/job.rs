@@ -4,10 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 use sha2::{Digest, Sha256};
 
 use crate::contract::{Contract, METADATA_COLUMNS};
 use crate::incremental::Incremental;
+use crate::parameters::RunParameters;
+use crate::query::Query;
 use crate::table_name::TableName;
 
 /// How the rows of a job's query become the rows of its table.
@@ -73,21 +78,28 @@ pub struct JobDefinition {
     pub incremental: Incremental,
     /// How often the job runs.
     pub schedule: Schedule,
-    /// One SELECT that gives the contract's columns in order.
-    pub sql: &'static str,
+    /// What gives the contract's columns in order.
+    pub query: Query,
 }
 
-/// A job of the catalog, with what its SQL reads.
+/// A job of the catalog, with what its query reads.
 #[derive(Debug, Clone)]
 pub struct Job {
     definition: JobDefinition,
     reads: Vec<TableName>,
     reads_itself: bool,
+    text: String,
 }
 
 impl Job {
     pub(crate) fn new(definition: JobDefinition, reads: Vec<TableName>, reads_itself: bool) -> Self {
-        Self { definition, reads, reads_itself }
+        Self { definition, reads, reads_itself, text: String::new() }
+    }
+
+    /// The same with what it computes as text, see [`crate::Catalog::definition`].
+    pub(crate) fn with_text(mut self, text: String) -> Self {
+        self.text = text;
+        self
     }
 
     /// The table that the job writes; jobs are named after it.
@@ -115,9 +127,25 @@ impl Job {
         self.definition.schedule
     }
 
-    /// The query, with the placeholders of [`crate::RunParameters`].
-    pub fn sql(&self) -> &'static str {
-        self.definition.sql
+    /// The query, with the placeholders of [`RunParameters`].
+    pub fn query(&self) -> Query {
+        self.definition.query
+    }
+
+    /// The query's text, if it is SQL.
+    pub fn sql(&self) -> Option<&'static str> {
+        match self.definition.query {
+            Query::Sql(sql) => Some(sql),
+            Query::Frames { .. } => None,
+        }
+    }
+
+    /// The plan of a run over the tables that `context` knows by the names of [`Job::reads`].
+    ///
+    /// # Errors
+    /// When the query does not fit these tables.
+    pub async fn plan(&self, context: &SessionContext, run: &RunParameters) -> Result<LogicalPlan> {
+        run.bind(self.definition.query.plan(context, &self.reads).await?)
     }
 
     /// Whether the query looks at the run's instant.
@@ -132,7 +160,7 @@ impl Job {
 
     fn has_placeholder(&self, name: &str) -> bool {
         let is_part_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
-        self.sql().split('$').skip(1).any(|rest| rest.split(|letter| !is_part_of_name(letter)).next() == Some(name))
+        self.text.split('$').skip(1).any(|rest| rest.split(|letter| !is_part_of_name(letter)).next() == Some(name))
     }
 
     /// Identifies what the job computes: equal for equal queries, columns and functions. Rows that were computed under
@@ -141,7 +169,7 @@ impl Job {
         let contract = self.contract();
         let mut hash = Sha256::new();
         for part in [
-            self.sql().to_owned(),
+            self.text.clone(),
             format!("{:?}", contract.arrow_schema()),
             format!("{:?} {:?} {:?}", contract.key(), contract.partition(), self.write_mode()),
             FUNCTIONS_REVISION.to_string(),

@@ -3,8 +3,12 @@
 //! No query calls the clock: what a run means by "now" is its `as_of`, so a rerun with the same
 //! `as_of` gives the same rows.
 
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::prelude::Expr;
 
 /// Microseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -44,6 +48,26 @@ impl RunParameters {
     pub fn types() -> [(&'static str, DataType); 3] {
         [("as_of", crate::column::utc_timestamp()), ("as_of_date", DataType::Date32), ("run_id", DataType::Utf8)]
     }
+}
+
+/// `$as_of`, for queries over data frames.
+pub fn as_of() -> Expr {
+    placeholder("$as_of", crate::column::utc_timestamp())
+}
+
+/// `$as_of_date`, for queries over data frames.
+pub fn as_of_date() -> Expr {
+    placeholder("$as_of_date", DataType::Date32)
+}
+
+/// `$run_id`, for queries over data frames.
+pub fn run_id() -> Expr {
+    placeholder("$run_id", DataType::Utf8)
+}
+
+fn placeholder(id: &str, data_type: DataType) -> Expr {
+    let field = Arc::new(Field::new("", data_type, true));
+    Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(field)))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl TableName {
         Self { schema: Cow::Owned(schema.into()), table: Cow::Owned(table.into()) }
     }
 
-    /// The layer (`bronze`, `silver`, `gold`, `quarantine`) or the source system (`mongodb`, `mysql`).
+    /// The layer (`bronze`, `silver`, `gold`, `quarantine`, `ops`) or the source system (`mongodb`, `mysql`).
     pub fn schema(&self) -> &str {
         &self.schema
     }

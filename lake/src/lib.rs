@@ -9,7 +9,9 @@
 //!   written file, the Delta `add` action, and nothing else.
 //! * [`commit`]: the client turns these rows into one Delta version with a transaction id, so that a commit is never
 //!   applied twice and never half.
-//! * [`operation`]: append, replace and upsert, built from the three above.
+//! * [`operation`]: append, replace and upsert, built from the three above; and `put`, for the few rows of a process
+//!   itself.
+//! * [`heartbeat`]: signs of life of a process that works in the lake.
 //! * [`history`]: what changed between two versions, for whoever keeps a derived table up to date.
 //!
 //! Delta's log is read and its actions are written with `deltalake`, without that crate's own query engine: its scan
@@ -21,6 +23,7 @@
 pub mod codec;
 pub mod commit;
 mod error;
+pub mod heartbeat;
 pub mod history;
 mod location;
 pub mod operation;

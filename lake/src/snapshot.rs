@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
+use deltalake::DeltaTable;
 use deltalake::kernel::{Add, EagerSnapshot, Metadata, Protocol};
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use deltalake::DeltaTable;
 use futures::StreamExt;
 use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;

@@ -33,6 +33,9 @@ struct JobView {
     columns: Option<Vec<ColumnView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sql: Option<&'static str>,
+    /// What a job computes that is not written in SQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
 }
 
 /// A column as `-o json` shows it.
@@ -48,7 +51,7 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
     let catalog = Catalog::builtin()?;
     match command {
         JobsCommand::List => {
-            let views: Vec<JobView> = catalog.jobs().iter().map(|job| view(job, false)).collect();
+            let views: Vec<JobView> = catalog.jobs().iter().map(view).collect();
             output::print(config.output, &views, || {
                 let mut table = output::table(&["job", "runs", "reads", "writes"]);
                 for job in &views {
@@ -59,13 +62,20 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
         }
         JobsCommand::Show { job } => {
             let selected = catalog.select(&[job])?;
-            let views: Vec<JobView> = selected.iter().map(|job| view(job, true)).collect();
+            let definitions = selected.iter().map(|job| catalog.definition(job)).collect::<Result<Vec<_>, _>>()?;
+            let whole = |(job, definition): (&&Job, &String)| JobView {
+                columns: Some(columns(job.contract())),
+                sql: job.sql(),
+                plan: job.sql().is_none().then(|| definition.clone()),
+                ..view(job)
+            };
+            let views: Vec<JobView> = selected.iter().zip(&definitions).map(whole).collect();
             output::print(config.output, &views, || {
                 let mut table = output::table(&["column", "type", "meaning"]);
-                for job in &selected {
+                for (job, definition) in selected.iter().zip(&definitions) {
                     table.add_row([&job.name().to_string(), "", job.contract().summary]);
                     add_columns(&mut table, job.contract());
-                    table.add_row(["query", "", job.sql()]);
+                    table.add_row(["query", "", definition]);
                 }
                 table
             })?;
@@ -74,7 +84,7 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
     Ok(0)
 }
 
-fn view(job: &Job, whole: bool) -> JobView {
+fn view(job: &Job) -> JobView {
     let contract = job.contract();
     JobView {
         job: job.name().to_string(),
@@ -90,8 +100,9 @@ fn view(job: &Job, whole: bool) -> JobView {
         },
         key: contract.key(),
         partition: contract.partition(),
-        columns: whole.then(|| columns(contract)),
-        sql: whole.then(|| job.sql()),
+        columns: None,
+        sql: None,
+        plan: None,
     }
 }
 

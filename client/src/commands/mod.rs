@@ -1,7 +1,9 @@
 //! The command line: one module a command, thin; what it does is in the library.
 
+mod export;
 mod jobs;
 mod run;
+mod runs;
 mod sample;
 mod sql;
 mod tables;
@@ -12,6 +14,8 @@ use quickchat_engine::Engine;
 use crate::cluster::{Cluster, ClusterError, EmbeddedOptions};
 use crate::config::{Config, ConfigError, GlobalOptions};
 use crate::error::RunError;
+use crate::export::ExportError;
+use crate::record::RecordError;
 use crate::tables::ViewError;
 
 /// Computes QuickChat's lake: bronze, silver and gold Delta tables out of the chat application's data.
@@ -36,6 +40,9 @@ enum Command {
     /// The tables of the lake
     #[command(subcommand)]
     Tables(tables::TablesCommand),
+    /// What ran, when, how much it did and why it failed
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
     /// Run one SELECT over the lake, on the cluster
     Sql(sql::SqlArguments),
     /// Make a realistic export folder
@@ -54,6 +61,9 @@ pub enum CommandError {
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] quickchat_jobs::CatalogError),
+    /// A job's definition.
+    #[error("cannot show what a job computes: {0}")]
+    Definition(#[from] datafusion::error::DataFusionError),
     /// The selectors.
     #[error(transparent)]
     Select(#[from] quickchat_jobs::SelectError),
@@ -69,6 +79,12 @@ pub enum CommandError {
     /// A question about the lake.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// A question about runs.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An export.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The generator of samples.
     #[error(transparent)]
     Sample(#[from] quickchat_sample::SampleError),
@@ -89,15 +105,23 @@ impl CommandError {
                 quickchat_sources::Fault::Internal => 1,
             },
             Self::Run(error) => error.class().exit_code(),
-            Self::View(ViewError::Lake(error)) => match error.class() {
+            Self::View(ViewError::Lake(error)) | Self::Record(RecordError::Lake(error)) => match error.class() {
                 quickchat_lake::ErrorClass::External => 4,
                 _ => 1,
             },
-            Self::View(_) => 2,
-            Self::Catalog(_) | Self::Print(_) => 1,
+            Self::View(_) | Self::Record(RecordError::Unknown { .. } | RecordError::Ambiguous { .. }) => 2,
+            Self::Export(
+                ExportError::NotLocal { .. } | ExportError::Exists { .. } | ExportError::NotAnExport { .. },
+            ) => 2,
+            Self::Export(_) => 1,
+            Self::Record(RecordError::Read(_)) => 1,
+            Self::Catalog(_) | Self::Definition(_) | Self::Print(_) => 1,
         }
     }
 }
+
+/// Exit code of a command that could not reach the cluster or a source.
+const OUT_OF_REACH: u8 = 4;
 
 /// Exit code of a command that was interrupted.
 pub const INTERRUPTED: u8 = 130;
@@ -109,9 +133,18 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
         Command::Run(arguments) => run::run(&config, &arguments).await,
         Command::Plan(arguments) => run::plan(&config, &arguments).await,
         Command::Jobs(command) => jobs::jobs(&config, &command),
+        Command::Runs(command) => runs::runs(&config, &command).await,
         Command::Tables(command) => tables::tables(&config, &command).await,
         Command::Sql(arguments) => sql::sql(&config, &arguments).await,
         Command::Sample(arguments) => sample::sample(&config, &arguments),
+    }
+}
+
+/// Waits for Ctrl-C.
+async fn interrupted() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "an interrupt cannot be noticed on this system");
+        std::future::pending::<()>().await;
     }
 }
 

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
+use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, Job};
 use quickchat_sources::ExportFolder;
 
-use super::{CommandError, INTERRUPTED, cluster};
-use crate::Sources;
+use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::{Cluster, EmbeddedOptions};
 use crate::config::Config;
 use crate::output;
 use crate::progress::Display;
-use crate::run::observer::Silent;
+use crate::record::{Recorder, Request};
+use crate::run::observer::{Observer, Silent};
 use crate::run::{Run, RunOptions};
+use crate::{ErrorClass, Sources, with_causes};
 
 /// How long after a job's cancellation its tasks may still write.
 const LAST_FILES: Duration = Duration::from_millis(500);
@@ -60,8 +62,12 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
     let catalog = Catalog::builtin()?;
     let jobs = catalog.select(&arguments.jobs.selectors)?;
     let instants = instants(arguments)?;
-    let sources = sources(config, &jobs).await?;
-    let cluster = cluster(config).await?;
+    let selectors = arguments.jobs.selectors.clone();
+    let first = instants.first().map_or(0, DateTime::timestamp_micros);
+    let (sources, cluster) = match prepare(config, &jobs).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(not_started(config, Request { selectors, as_of_micros: first }, error).await),
+    };
     let mut code = 0;
     for as_of in instants {
         let options = RunOptions {
@@ -69,35 +75,58 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
             parallel: arguments.parallel.into(),
             full_refresh: arguments.jobs.full_refresh,
         };
-        let observer = Arc::new(Display::new());
-        let run =
-            Run::new(cluster.clone(), catalog.clone(), config.lake.clone(), sources.clone(), &options, observer)?;
-        let report = tokio::select! {
-            report = run.execute(&jobs) => Some(report),
-            () = interrupted() => None,
-        };
-        let Some(report) = report else {
-            tracing::warn!(
-                "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
-            );
-            tokio::select! {
-                () = give_up(&run, cluster) => {}
-                // Who interrupts twice does not want to wait for a clean end.
-                () = interrupted() => {}
+        match one_run(config, &catalog, &jobs, &selectors, &sources, &cluster, &options).await? {
+            INTERRUPTED => return Ok(INTERRUPTED),
+            0 => {}
+            failed => {
+                code = failed;
+                break;
             }
-            return Ok(INTERRUPTED);
-        };
-        output::print(config.output, &report, || output::run_table(&report))?;
-        if report.nothing_changed() {
-            tracing::info!("nothing changed: no table has new rows");
-        }
-        code = report.exit_code();
-        if code != 0 {
-            break;
         }
     }
     cluster.stop().await;
     Ok(code)
+}
+
+/// Runs jobs as of one instant, and records that.
+async fn one_run(
+    config: &Config,
+    catalog: &Catalog,
+    jobs: &[&Job],
+    selectors: &[String],
+    sources: &Sources,
+    cluster: &Cluster,
+    options: &RunOptions,
+) -> Result<u8, CommandError> {
+    let request = Request { selectors: selectors.to_vec(), as_of_micros: options.as_of_micros };
+    let tables = cluster.engine().tables().clone();
+    let recorder = Arc::new(Recorder::new(tables, config.lake.clone(), request, Arc::new(Display::new())));
+    let observer: Arc<dyn Observer> = Arc::<Recorder>::clone(&recorder);
+    let run = Run::new(cluster.clone(), catalog.clone(), config.lake.clone(), sources.clone(), options, observer)?;
+    let report = tokio::select! {
+        ((), report) = async { tokio::join!(recorder.start(run.id()), run.execute(jobs)) } => Some(report),
+        () = interrupted() => None,
+    };
+    let Some(report) = report else {
+        tracing::warn!(
+            "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
+        );
+        tokio::select! {
+            ((), ()) = async { tokio::join!(recorder.interrupted(), give_up(&run, cluster.clone())) } => {}
+            // Who interrupts twice does not want to wait for a clean end.
+            () = interrupted() => {}
+        }
+        return Ok(INTERRUPTED);
+    };
+    tokio::select! {
+        () = recorder.end(&report) => {}
+        () = interrupted() => tracing::warn!("interrupted: the run is done, but `runs list` may not know that"),
+    }
+    output::print(config.output, &report, || output::run_table(&report))?;
+    if report.nothing_changed() {
+        tracing::info!("nothing changed: no table has new rows");
+    }
+    Ok(report.exit_code())
 }
 
 /// The instants to run as of, one after the other.
@@ -136,6 +165,21 @@ pub(super) async fn plan(config: &Config, arguments: &JobsArguments) -> Result<u
     Ok(0)
 }
 
+/// Everything that a run needs besides its jobs.
+async fn prepare(config: &Config, jobs: &[&Job]) -> Result<(Sources, Cluster), CommandError> {
+    Ok((sources(config, jobs).await?, cluster(config).await?))
+}
+
+/// Records a run that outside systems kept from starting. What the caller can mend at once is no run.
+async fn not_started(config: &Config, request: Request, error: CommandError) -> CommandError {
+    if error.exit_code() == OUT_OF_REACH {
+        let tables = Engine::default().tables().clone();
+        let recorder = Recorder::new(tables, config.lake.clone(), request, Arc::new(Silent));
+        recorder.failed_to_start(&with_causes(&error), ErrorClass::External).await;
+    }
+    error
+}
+
 /// Ends what a run has begun on the cluster, and removes its temporary files.
 async fn give_up(run: &Run, cluster: Cluster) {
     cluster.settle().await;
@@ -144,13 +188,6 @@ async fn give_up(run: &Run, cluster: Cluster) {
     tokio::time::sleep(LAST_FILES).await;
     run.clean_up().await;
     cluster.stop().await;
-}
-
-async fn interrupted() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::warn!(%error, "an interrupt cannot be noticed on this system");
-        std::future::pending::<()>().await;
-    }
 }
 
 /// The sources, if one of the jobs reads any.

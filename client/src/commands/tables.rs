@@ -28,6 +28,8 @@ pub(super) enum TablesCommand {
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
+    /// A table as Parquet, CSV or JSON files
+    Export(super::export::ExportArguments),
     /// Some rows of a table
     Preview {
         /// Name of the table
@@ -57,6 +59,7 @@ pub(super) async fn tables(config: &Config, command: &TablesCommand) -> Result<u
         TablesCommand::List => list(config, &view).await?,
         TablesCommand::Show { table } => show(config, &view, table).await?,
         TablesCommand::History { table, limit } => history(config, &view, table, *limit).await?,
+        TablesCommand::Export(arguments) => return super::export::export(config, arguments).await,
         TablesCommand::Preview { table, limit } => preview(config, &view, table, *limit).await?,
     }
     Ok(0)

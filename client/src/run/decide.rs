@@ -223,8 +223,8 @@ async fn compare(
 /// What the run's instant alone asks for.
 fn instants(run: &Run, job: &Job, basis: &Basis, increment: &mut Increment) -> Result<(), Reason> {
     let (then, now) = (date(basis.as_of_micros), date(run.parameters.as_of_micros));
-    let went_back = (job.uses_as_of() && run.parameters.as_of_micros < basis.as_of_micros)
-        || (job.uses_as_of_date() && now < then);
+    let went_back =
+        (job.uses_as_of() && run.parameters.as_of_micros < basis.as_of_micros) || (job.uses_as_of_date() && now < then);
     if went_back {
         return Err(Reason::WentBack);
     }

@@ -93,13 +93,7 @@ fn new_files(job: &Job, unread: &[ExportFile]) -> Increment {
     Increment { changes: vec![change], ..Increment::default() }
 }
 
-async fn merge(
-    run: &Run,
-    job: &Job,
-    lake: &Lake,
-    landed: &Landed,
-    plan: &IngestPlan<'_>,
-) -> Result<Counts, RunError> {
+async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &IngestPlan<'_>) -> Result<Counts, RunError> {
     quarantine(run, job, lake, landed).await?;
     let query = with_ordinal(plan_landed(run, job, landed.documents(lake.tables())).await?, job)?;
     let target = target(&run.root, job.contract());

@@ -46,6 +46,8 @@ impl Inputs {
             true => Some(itself(run, job).await?),
             false => None,
         };
+        let versions = tables.iter().map(|input| (input.name.to_string(), input.pinned.version)).collect();
+        run.observer.job_pinned(&job.name().to_string(), &versions);
         Ok(Self { tables, itself })
     }
 
@@ -82,7 +84,7 @@ impl Inputs {
 
     /// Plans a job's query over these inputs.
     pub(super) async fn plan(&self, run: &Run, job: &Job) -> Result<LogicalPlan, RunError> {
-        plan(run, job, &self.session(run, job)?).await
+        job.plan(&self.session(run, job)?, &run.parameters).await.map_err(plan_error(job))
     }
 }
 
@@ -101,12 +103,7 @@ pub(super) async fn plan_landed(run: &Run, job: &Job, landing: DeltaScan) -> Res
     let context = run.cluster.session()?;
     let source = job.source().ok_or_else(|| RunError::Definition { job: job.name().to_string() })?;
     register(&context, source, Arc::new(landing)).map_err(plan_error(job))?;
-    plan(run, job, &context).await
-}
-
-async fn plan(run: &Run, job: &Job, context: &SessionContext) -> Result<LogicalPlan, RunError> {
-    let plan = context.state().create_logical_plan(job.sql()).await.map_err(plan_error(job))?;
-    plan.with_param_values(run.parameters.values()).map_err(plan_error(job))
+    job.plan(&context, &run.parameters).await.map_err(plan_error(job))
 }
 
 /// Names the job whose query cannot be planned.

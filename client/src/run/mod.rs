@@ -28,6 +28,7 @@ mod source_files;
 mod steps;
 mod target;
 mod units;
+pub(crate) use target::target as lake_target;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,7 +47,7 @@ use observer::Observer;
 use report::{JobReport, RunReport};
 
 /// Folder of the lake for temporary files; one folder a run inside.
-const LANDING_FOLDER: &str = "_landing";
+pub(crate) const LANDING_FOLDER: &str = "_landing";
 
 /// Key in `commitInfo` of what this program notes about a version.
 pub const COMMIT_KEY: &str = "quickchat";

@@ -1,5 +1,7 @@
 //! Who hears of a run's progress.
 
+use std::collections::BTreeMap;
+
 use super::report::JobReport;
 use crate::cluster::Progress;
 
@@ -7,6 +9,8 @@ use crate::cluster::Progress;
 pub trait Observer: Send + Sync {
     /// A job starts.
     fn job_started(&self, job: &str);
+    /// A job has pinned the tables that it reads at these versions.
+    fn job_pinned(&self, _job: &str, _inputs: &BTreeMap<String, u64>) {}
     /// A job is somewhere in one of its steps.
     fn job_progress(&self, job: &str, step: &str, progress: &Progress);
     /// A job ended, well or not.

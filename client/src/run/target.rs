@@ -5,7 +5,7 @@ use quickchat_lake::LakeRoot;
 use quickchat_lake::operation::Target;
 
 /// The table that a contract describes.
-pub(super) fn target(root: &LakeRoot, contract: &Contract) -> Target {
+pub(crate) fn target(root: &LakeRoot, contract: &Contract) -> Target {
     let strings = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
     Target {
         name: contract.table.to_string(),

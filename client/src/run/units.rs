@@ -168,8 +168,7 @@ async fn first_instant(run: &Run, job: &Job, inputs: &Inputs, sql: &str) -> Resu
     let plan = plan.with_param_values(run.parameters.values()).map_err(plan_error(job))?;
     let label = format!("{} (what is still to come)", job.name());
     let batches = run.runner(job).run(plan, &label).await.map_err(LakeError::Runner)?;
-    let values = batches.iter().filter_map(|batch| {
-        batch.column(0).as_primitive_opt::<Int64Type>().map(|column| column.iter())
-    });
+    let values =
+        batches.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>().map(|column| column.iter()));
     Ok(values.flatten().flatten().min())
 }

@@ -10,7 +10,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::fixtures::{SAMPLE_AS_OF, job, pipeline, sample, select};
-use crate::lake::{Tables, assert_no_landing, copy, files};
+use crate::lake::{Tables, assert_no_landing, copy, data_files};
 use crate::process::{Ended, etl, run, scratch};
 
 /// A folder for exports and one for a lake, both absent.
@@ -131,11 +131,11 @@ fn truncated_gzip() -> Vec<u8> {
 fn a_truncated_file_leaves_an_existing_table_as_it_is() {
     let (exports, lake) = places("broken-later");
     copy(&sample().lake, &lake);
-    let before = files(&lake);
+    let before = data_files(&lake);
     write(&exports, "mongodb/calls.json.gz", &truncated_gzip());
     let ended = run(&mut select("bronze.calls", &exports, &lake, SAMPLE_AS_OF)).expect(1);
     ended.says(&["not a complete gzip file"]);
-    assert_eq!(files(&lake), before);
+    assert_eq!(data_files(&lake), before);
     assert_no_landing(&lake);
 }
 

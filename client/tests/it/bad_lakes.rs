@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::fixtures::{SAMPLE_AS_OF, job, sample, select};
-use crate::lake::{assert_no_landing, copy, files};
+use crate::lake::{assert_no_landing, copy, data_files};
 use crate::process::{run, scratch};
 
 /// Tests may run as root, whom no file mode stops; but nobody can make a folder below a file.
@@ -42,14 +42,14 @@ fn a_foreign_table_is_refused_and_not_touched() {
         let table = lake.join(name.replace('.', "/"));
         std::fs::remove_dir_all(&table).unwrap();
         make_foreign_table(&table);
-        let before = files(&lake);
+        let before = data_files(&lake);
         let ended = run(&mut select(name, &sample().exports, &lake, SAMPLE_AS_OF)).expect(1);
         let report = ended.json();
         let error = job(&report, name)["error"].as_str().unwrap_or_else(|| panic!("{report}"));
         for part in ["holds a table that this program did not make", "nothing was written", table.to_str().unwrap()] {
             assert!(error.contains(part), "{error}");
         }
-        assert_eq!(files(&lake), before, "{name}");
+        assert_eq!(data_files(&lake), before, "{name}");
         assert_no_landing(&lake);
     }
 }

@@ -97,9 +97,11 @@ fn the_catalog_and_the_tables_are_listed() {
     for table in &tables {
         assert_eq!(fields(table), ["bytes", "files", "rows", "summary", "table", "version"]);
         let name = table["table"].as_str().unwrap();
-        assert_eq!(table["rows"], found.rows(name).len(), "{name}");
+        if name != "ops.runs" {
+            assert_eq!(table["rows"], found.rows(name).len(), "{name}");
+        }
     }
-    assert_eq!(tables.len(), found.0.len());
+    assert_eq!(tables.len(), found.0.len() + 1, "and ops.runs");
 
     let shown = run(&mut on_sample(&["tables", "show", "silver.users", "-o", "json"])).expect(0).json();
     assert_eq!(fields(&shown), ["bytes", "columns", "files", "rows", "summary", "table", "version"]);
@@ -180,9 +182,10 @@ fn unknown_selectors_get_suggestions() {
 #[test]
 fn a_scheduler_out_of_reach_ends_a_command_within_seconds() {
     let url = "df://127.0.0.1:1".to_owned();
+    let lake = scratch("no-scheduler").join("lake");
     for arguments in [&["run", "silver"][..], &["sql", "SELECT 1"]] {
         let started = Instant::now();
-        let ended = run(on_sample(arguments).args(["--scheduler", &url])).expect(4);
+        let ended = run(etl(arguments).args(["--scheduler", &url, "--lake"]).arg(&lake)).expect(4);
         // It tries for four seconds; the rest is for a busy machine.
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
         ended.says(&["cannot reach the scheduler", &url]);

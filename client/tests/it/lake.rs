@@ -24,7 +24,10 @@ pub struct Table {
     pub rows: Vec<String>,
 }
 
-/// All tables of a lake that were ever written, read by this program's own scan.
+/// The layer of the program's records about itself, which every run changes.
+const OWN_LAYER: &str = "ops";
+
+/// All tables of a lake that were ever written, but for the program's own, read by this program's own scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables(pub BTreeMap<String, Table>);
 
@@ -35,6 +38,9 @@ impl Tables {
             let mut tables = BTreeMap::new();
             for summary in view.list().await.unwrap() {
                 let Some(version) = summary.version else { continue };
+                if summary.table.starts_with(OWN_LAYER) {
+                    continue;
+                }
                 let query = format!("SELECT * FROM {}", summary.table);
                 let batches =
                     view.sql(cluster, &query).await.unwrap_or_else(|error| panic!("{}: {error}", summary.table));
@@ -132,6 +138,13 @@ fn json(batches: &[RecordBatch]) -> Vec<Map<String, Value>> {
 fn without_run(mut row: Map<String, Value>) -> String {
     row.retain(|column, _| !RUN_COLUMNS.contains(&column.as_str()));
     Value::Object(row).to_string()
+}
+
+/// All files of a lake but the program's own records, relative to it, with their sizes.
+pub fn data_files(lake: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = files(lake);
+    found.retain(|file, _| !file.starts_with(OWN_LAYER));
+    found
 }
 
 /// All files below a folder, relative to it, with their sizes.

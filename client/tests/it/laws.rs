@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::fixtures::{RANDOM_AS_OF, SAMPLE_AS_OF, job, pipeline, sample, select, steps};
-use crate::lake::{Tables, assert_no_landing, copy, difference, files};
+use crate::lake::{Tables, assert_no_landing, copy, data_files, difference, files};
 use crate::process::{Running, run, scratch};
 use crate::remote::Remote;
 
@@ -16,14 +16,14 @@ fn a_second_run_changes_nothing() {
     let sample = sample();
     let lake = scratch("second-run").join("lake");
     copy(&sample.lake, &lake);
-    let before = files(&lake);
+    let before = data_files(&lake);
     let ended = run(&mut pipeline(&sample.exports, &lake, SAMPLE_AS_OF)).expect(0);
     ended.says(&["nothing changed: no table has new rows"]);
     for job in ended.json()["jobs"].as_array().unwrap() {
         assert_eq!((&job["state"], &job["version"]), (&"unchanged".into(), &Value::Null), "{job}");
         assert_eq!((&job["written"], &job["files"], &job["bytes"]), (&0.into(), &0.into(), &0.into()), "{job}");
     }
-    assert_eq!(files(&lake), before, "files on disk");
+    assert_eq!(data_files(&lake), before, "files on disk");
     assert_no_landing(&lake);
 }
 

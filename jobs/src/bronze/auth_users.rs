@@ -5,6 +5,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
 use crate::job::{JobDefinition, Schedule};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -41,5 +42,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
-    sql: include_str!("auth_users.sql"),
+    query: Query::Sql(include_str!("auth_users.sql")),
 };

@@ -5,6 +5,7 @@ use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
 use crate::job::{JobDefinition, Schedule};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 const ATTACHMENT: ColumnType = ColumnType::Struct(&[
@@ -99,5 +100,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Hourly,
-    sql: include_str!("messages.sql"),
+    query: Query::Sql(include_str!("messages.sql")),
 };

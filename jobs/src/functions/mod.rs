@@ -28,7 +28,8 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, lit};
+use datafusion::prelude::Expr;
 
 /// The functions of the catalog's queries.
 #[derive(Debug, Clone)]
@@ -65,6 +66,25 @@ pub fn all() -> Functions {
         .map(Arc::new)
         .into(),
     }
+}
+
+/// `days_since(date, today)`, for queries over data frames.
+pub(crate) fn days_since(date: Expr, today: Expr) -> Expr {
+    ScalarUDF::from(dates::DaysSince::new()).call(vec![date, today])
+}
+
+/// `distinct_values(list [, field])`, for queries over data frames.
+pub(crate) fn distinct_values(list: Expr, field: Option<&str>) -> Expr {
+    ScalarUDF::from(lists::DistinctValues::new()).call(list_and_field(list, field))
+}
+
+/// `distinct_count(list [, field])`, for queries over data frames.
+pub(crate) fn distinct_count(list: Expr, field: Option<&str>) -> Expr {
+    ScalarUDF::from(lists::DistinctCount::new()).call(list_and_field(list, field))
+}
+
+fn list_and_field(list: Expr, field: Option<&str>) -> Vec<Expr> {
+    std::iter::once(list).chain(field.map(lit)).collect()
 }
 
 impl Functions {

@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 /// Totals count what was created on or before a date, so a creation concerns all dates from its own on.
@@ -104,5 +105,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: true,
     },
     schedule: Schedule::Daily,
-    sql: include_str!("daily_metrics.sql"),
+    query: Query::Sql(include_str!("daily_metrics.sql")),
 };

@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -69,13 +70,25 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         // Windows that end with as_of_date: all rows of the date may change with any input.
         unit: None,
         inputs: &[
-            Dependency { table: TableName::new("silver", "users"), concerns: &[], time: EventTime::Column("created_at") },
-            Dependency { table: TableName::new("silver", "conversations"), concerns: &[], time: EventTime::Column("created_at") },
-            Dependency { table: TableName::new("silver", "messages"), concerns: &[], time: EventTime::Column("created_at") },
+            Dependency {
+                table: TableName::new("silver", "users"),
+                concerns: &[],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "conversations"),
+                concerns: &[],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[],
+                time: EventTime::Column("created_at"),
+            },
             Dependency { table: TableName::new("silver", "user_activity"), concerns: &[], time: EventTime::Ignored },
         ],
         is_calendar: false,
     },
     schedule: Schedule::Daily,
-    sql: include_str!("user_engagement.sql"),
+    query: Query::Sql(include_str!("user_engagement.sql")),
 };

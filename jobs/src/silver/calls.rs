@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType, StructField};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 const PARTICIPANT: ColumnType = ColumnType::Struct(&[
@@ -56,5 +57,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
-    sql: include_str!("calls.sql"),
+    query: Query::Sql(include_str!("calls.sql")),
 };

@@ -1,9 +1,20 @@
 //! `silver.conversations`: who talks with whom.
+//!
+//! The job that is written with data frames, as an example for queries that SQL says badly.
+
+use arrow::datatypes::DataType;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result;
+use datafusion::logical_expr::{cast, lit};
+use datafusion::prelude::{Expr, btrim, coalesce, ident};
 
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
+use crate::functions::{days_since, distinct_count, distinct_values};
 use crate::incremental::Incremental;
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::parameters::as_of_date;
+use crate::query::{Frames, Query};
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -42,5 +53,31 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: WriteMode::ReplaceTable,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
-    sql: include_str!("conversations.sql"),
+    query: Query::Frames { reads: &[TableName::new("bronze", "conversations")], build: conversations },
 };
+
+/// Grain: one row per conversation_id of bronze.conversations.
+///
+/// Invariants: participant_ids are distinct and ascending; last_message_at is what the document says, not what the
+/// messages say; is_active looks at its date only, so a future one is active.
+fn conversations(tables: &Frames) -> Result<DataFrame> {
+    let days_to_today = |time: &str| days_since(cast(ident(time), DataType::Date32), as_of_date());
+    let is_known_and = |condition: Expr| coalesce(vec![condition, lit(false)]);
+    let has_text = |column: &str| btrim(vec![ident(column)]).not_eq(lit(""));
+    tables.table("bronze", "conversations")?.select(vec![
+        ident("conversation_id"),
+        ident("type"),
+        ident("name"),
+        is_known_and(has_text("avatar")).alias("has_avatar"),
+        distinct_values(ident("participants"), Some("user_id")).alias("participant_ids"),
+        distinct_count(ident("participants"), Some("user_id")).alias("participant_count"),
+        distinct_count(ident("admins"), None).alias("admin_count"),
+        ident("last_message_at"),
+        days_to_today("last_message_at").alias("days_since_last_message"),
+        ident("is_archived"),
+        ident("is_locked"),
+        is_known_and(days_to_today("last_message_at").lt_eq(lit(29_i64))).alias("is_active"),
+        days_to_today("created_at").alias("conversation_age_days"),
+        ident("created_at"),
+    ])
+}

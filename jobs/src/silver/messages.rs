@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -85,5 +86,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
-    sql: include_str!("messages.sql"),
+    query: Query::Sql(include_str!("messages.sql")),
 };

@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::silver::CALL_TIME;
 use crate::table_name::TableName;
 
@@ -94,11 +95,7 @@ pub(super) const JOB: JobDefinition = JobDefinition {
                 concerns: &[Concern::Partitions],
                 time: EventTime::Column("reacted_at"),
             },
-            Dependency {
-                table: TableName::new("silver", "calls"),
-                concerns: &[Concern::Partitions],
-                time: CALL_TIME,
-            },
+            Dependency { table: TableName::new("silver", "calls"), concerns: &[Concern::Partitions], time: CALL_TIME },
             Dependency {
                 table: TableName::new("silver", "user_sessions"),
                 concerns: &[Concern::Partitions],
@@ -108,5 +105,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Daily,
-    sql: include_str!("user_activity.sql"),
+    query: Query::Sql(include_str!("user_activity.sql")),
 };

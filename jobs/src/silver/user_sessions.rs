@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::silver::CALL_TIME;
 use crate::table_name::TableName;
 
@@ -53,5 +54,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
-    sql: include_str!("user_sessions.sql"),
+    query: Query::Sql(include_str!("user_sessions.sql")),
 };

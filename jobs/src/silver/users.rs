@@ -4,6 +4,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::Incremental;
 use crate::job::{JobDefinition, Schedule, WriteMode};
+use crate::query::Query;
 use crate::table_name::TableName;
 
 pub(super) const JOB: JobDefinition = JobDefinition {
@@ -49,5 +50,5 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: WriteMode::ReplaceTable,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
-    sql: include_str!("users.sql"),
+    query: Query::Sql(include_str!("users.sql")),
 };

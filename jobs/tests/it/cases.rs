@@ -143,7 +143,10 @@ fn read_case(catalog: &Catalog, job: &Job, folder: &Path) -> Case {
     let mut tables = Tables::new();
     for file in files_of(&folder.join("given")) {
         let table: TableName = file.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-        assert!(job.reads().contains(&table) || (job.reads_itself() && table == *job.name()), "{name}: the job does not read {table}");
+        assert!(
+            job.reads().contains(&table) || (job.reads_itself() && table == *job.name()),
+            "{name}: the job does not read {table}"
+        );
         let schema = lake::schema_of(catalog, job, &table);
         let whence = format!("{name}: {table}");
         tables.insert(table, rows::to_batch(rows::parse(&read(&file), &whence), &schema, &whence));

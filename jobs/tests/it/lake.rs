@@ -73,9 +73,7 @@ fn partitions_of(rows: &RecordBatch, layout: Layout) -> Vec<Vec<RecordBatch>> {
 
 /// The plan of a job with the parameters bound.
 pub(crate) async fn plan(context: &SessionContext, job: &Job, parameters: &RunParameters) -> LogicalPlan {
-    let plan =
-        context.state().create_logical_plan(job.sql()).await.unwrap_or_else(|error| panic!("{}: {error}", job.name()));
-    plan.with_param_values(parameters.values()).unwrap_or_else(|error| panic!("{}: {error}", job.name()))
+    job.plan(context, parameters).await.unwrap_or_else(|error| panic!("{}: {error}", job.name()))
 }
 
 /// The rows of a plan.

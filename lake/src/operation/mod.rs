@@ -1,12 +1,14 @@
 //! Append, replace and upsert: whole operations on a table, from a query to a committed version.
 //!
 //! Each operation builds logical plans, has them run by a [`QueryRunner`] (the cluster), and commits what the writers
-//! report. The process that calls them holds lists of files and counts, never rows.
+//! report. The process that calls them holds lists of files and counts, never rows; but for `put`, whose few rows are
+//! its own.
 
 mod buckets;
 mod discard;
 mod functions;
 mod land;
+mod put;
 mod record;
 mod replace;
 mod stage;
@@ -25,6 +27,7 @@ use serde_json::{Map, Value};
 pub use discard::remove_folder;
 pub use functions::{functions, row_hash};
 pub use land::{Landed, LandingColumns};
+pub use put::{Put, put};
 pub use replace::Scope;
 pub use stage::Staged;
 pub use target::Target;

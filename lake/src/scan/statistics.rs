@@ -48,7 +48,8 @@ impl FileStatistics {
 impl FileStatistics {
     /// The range of a column of times, microseconds since 1970; none when it is unknown.
     pub(crate) fn time_range(&self, column: &str) -> Option<(i64, i64)> {
-        let micros = |text: String| chrono::DateTime::parse_from_rfc3339(&text).ok().map(|time| time.timestamp_micros());
+        let micros =
+            |text: String| chrono::DateTime::parse_from_rfc3339(&text).ok().map(|time| time.timestamp_micros());
         let (smallest, largest) = (self.smallest(column)?, self.largest(column)?);
         Some((micros(smallest)?, micros(largest)?.saturating_add(CUT_MICROS)))
     }
@@ -190,7 +191,8 @@ fn widen(bounds: ArrayRef) -> Option<ArrayRef> {
     use arrow::array::{AsArray, TimestampMicrosecondArray};
     let DataType::Timestamp(TimeUnit::Microsecond, zone) = bounds.data_type().clone() else { return Some(bounds) };
     let times = bounds.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
-    let wide: TimestampMicrosecondArray = times.iter().map(|time| time.map(|time| time.saturating_add(CUT_MICROS))).collect();
+    let wide: TimestampMicrosecondArray =
+        times.iter().map(|time| time.map(|time| time.saturating_add(CUT_MICROS))).collect();
     Some(Arc::new(wide.with_timezone_opt(zone)))
 }
 

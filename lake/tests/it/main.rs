@@ -11,6 +11,7 @@ mod fixtures;
 mod foreign;
 mod history;
 mod interoperability;
+mod put;
 mod replace;
 mod scan;
 mod store;
