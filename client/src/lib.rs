@@ -2,6 +2,7 @@
 //!
 //! * [`cluster`]: a Ballista cluster, inside this process or remote, and plans submitted to it.
 //! * [`run`]: the jobs of the catalog, from pinned inputs to committed tables.
+//! * [`checks`]: what must hold for tables, before a commit and on demand.
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
 //! * [`config`]: flags over environment over file over defaults, validated once.
 //! * [`commands`]: the command line.
@@ -12,6 +13,7 @@
 #![doc = include_str!("../examples/layer_query.rs")]
 //! ```
 
+pub mod checks;
 pub mod cluster;
 pub mod commands;
 pub mod config;

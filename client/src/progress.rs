@@ -75,6 +75,9 @@ impl Observer for Display {
             JobState::Skipped { because } => format!("skipped, since {because} failed"),
         };
         self.say(&format!("{}: {what} ({:.2} s)", report.job, report.seconds));
+        for check in &report.failed_checks {
+            self.say(&format!("{}: {}: check {}", report.job, check.severity, check.describe()));
+        }
     }
 
     fn wants_progress(&self) -> bool {

@@ -11,7 +11,7 @@ use datafusion::error::DataFusionError;
 use crate::job::{Job, JobDefinition};
 use crate::selector::{self, SelectError};
 use crate::table_name::TableName;
-use crate::{bronze, gold, graph, silver};
+use crate::{bronze, check, gold, graph, silver};
 
 /// All jobs, in an order in which each comes after everything it reads.
 #[derive(Debug, Clone)]
@@ -61,6 +61,16 @@ pub enum CatalogError {
         /// The table.
         table: TableName,
     },
+    /// A check does not fit its table.
+    #[error("check {check} of {job} is wrong: {detail}; correct its .rs file")]
+    Check {
+        /// The job.
+        job: TableName,
+        /// The check.
+        check: &'static str,
+        /// What does not fit.
+        detail: String,
+    },
     /// Two jobs write one table.
     #[error("{table} is written by two jobs; keep one of them")]
     DuplicateJob {
@@ -108,6 +118,13 @@ impl Catalog {
                     table: unknown.clone(),
                 });
             }
+            check::validate(&definition.contract, definition.checks, &reads).map_err(|mistake| {
+                CatalogError::Check {
+                    job: definition.contract.table.clone(),
+                    check: mistake.check,
+                    detail: mistake.detail,
+                }
+            })?;
             jobs.push(Job::new(definition, reads));
         }
         Ok(Self { jobs: graph::topological_order(jobs)? })
@@ -149,6 +166,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Check;
     use crate::column::{Column, ColumnType};
     use crate::contract::Contract;
     use crate::job::{Schedule, WriteMode};
@@ -156,7 +174,7 @@ mod tests {
     fn job(table: &'static str, sql: &'static str) -> JobDefinition {
         const COLUMNS: &[Column] = &[Column::required("id", ColumnType::String, "Key.").key()];
         let contract = Contract { table: TableName::new("silver", table), summary: "Test.", columns: COLUMNS };
-        JobDefinition { contract, write_mode: WriteMode::ReplaceTable, schedule: Schedule::Daily, sql }
+        JobDefinition { contract, write_mode: WriteMode::ReplaceTable, schedule: Schedule::Daily, checks: &[], sql }
     }
 
     #[test]
@@ -198,6 +216,10 @@ mod tests {
         assert!(matches!(error("DROP TABLE x"), CatalogError::NotOneSelect { .. }));
         assert!(matches!(error(""), CatalogError::NotOneSelect { .. }));
         assert!(matches!(error("SELECT id FROM silver.a"), CatalogError::Cycle { .. }));
+        const CHECKS: &[Check] = &[Check::relation("known", "id", "silver.b", "id", "Test.")];
+        let checked = JobDefinition { checks: CHECKS, ..job("a", "SELECT 'x' AS id") };
+        let wrong = Catalog::new(vec![checked, job("b", "SELECT 'x' AS id")]).unwrap_err().to_string();
+        assert!(wrong.contains("check known of silver.a") && wrong.contains("does not read"), "{wrong}");
         let twice = Catalog::new(vec![job("a", "SELECT 1"), job("a", "SELECT 1")]).unwrap_err();
         assert!(matches!(twice, CatalogError::DuplicateJob { .. }));
     }

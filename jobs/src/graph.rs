@@ -39,7 +39,7 @@ pub(crate) fn reads(definition: &JobDefinition) -> Result<Vec<TableName>, Catalo
     Ok(tables)
 }
 
-fn parse_select(job: &TableName, sql: &str) -> Result<Statement, CatalogError> {
+pub(crate) fn parse_select(job: &TableName, sql: &str) -> Result<Statement, CatalogError> {
     let mut statements = DFParser::parse_sql(sql)
         .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;
     let statement = statements.pop_front();

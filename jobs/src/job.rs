@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::check::Check;
 use crate::contract::{Contract, METADATA_COLUMNS};
 use crate::table_name::TableName;
 
@@ -64,6 +65,8 @@ pub struct JobDefinition {
     pub write_mode: WriteMode,
     /// How often the job runs.
     pub schedule: Schedule,
+    /// What must hold for the rows besides what the contract implies.
+    pub checks: &'static [Check],
     /// One SELECT that gives the contract's columns in order.
     pub sql: &'static str,
 }
@@ -98,6 +101,11 @@ impl Job {
     /// How often the job runs.
     pub fn schedule(&self) -> Schedule {
         self.definition.schedule
+    }
+
+    /// What must hold for the rows besides what the contract implies, see [`Check::all`].
+    pub fn checks(&self) -> &'static [Check] {
+        self.definition.checks
     }
 
     /// The query, with the placeholders of [`crate::RunParameters`].

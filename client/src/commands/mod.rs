@@ -1,5 +1,6 @@
 //! The command line: one module a command, thin; what it does is in the library.
 
+mod check;
 mod jobs;
 mod run;
 mod sample;
@@ -28,6 +29,8 @@ pub struct CommandLine {
 enum Command {
     /// Run jobs: tables, layers, schedules or full-pipeline; +x with all it reads, x+ with all that reads it
     Run(run::RunArguments),
+    /// Ask the quality checks of the tables in the lake
+    Check(check::CheckArguments),
     /// The catalog of jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -76,7 +79,8 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// 1 for a failed job, 2 for usage and configuration, 4 for a cluster or source that cannot be reached.
+    /// 1 for a failed job, 2 for usage and configuration, 3 for a failed check, 4 for a cluster or source that cannot be
+    /// reached.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) | Self::Select(_) | Self::Sample(_) => 2,
@@ -105,6 +109,7 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
     let config = Config::resolve(line.options)?;
     match line.command {
         Command::Run(arguments) => run::run(&config, &arguments).await,
+        Command::Check(arguments) => check::check(&config, &arguments).await,
         Command::Jobs(command) => jobs::jobs(&config, &command),
         Command::Tables(command) => tables::tables(&config, &command).await,
         Command::Sql(arguments) => sql::sql(&config, &arguments).await,

@@ -69,7 +69,7 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
         return Ok(INTERRUPTED);
     };
     cluster.stop().await;
-    output::print(config.output, &report, || output::run_table(&report))?;
+    output::print_run(config.output, &report)?;
     if report.nothing_changed() {
         tracing::info!("nothing changed: no table has a new version");
     }
@@ -132,7 +132,7 @@ fn dry_run(config: &Config, jobs: &[&Job]) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Ok(date.and_time(NaiveTime::MIN).and_utc());
     }

@@ -31,6 +31,7 @@ use quickchat_lake::commit::TransactionId;
 use quickchat_lake::operation::{Lake, Written, remove_folder};
 use serde_json::{Map, Value, json};
 
+use crate::checks::Reviews;
 use crate::cluster::Cluster;
 use crate::error::RunError;
 use crate::sources::Sources;
@@ -60,6 +61,7 @@ pub struct Run {
     sources: Sources,
     cluster: Cluster,
     observer: Arc<dyn Observer>,
+    reviews: Reviews,
     parameters: RunParameters,
     started_micros: i64,
     parallel: usize,
@@ -83,6 +85,7 @@ impl Run {
             sources,
             cluster,
             observer,
+            reviews: Reviews::default(),
             parameters: RunParameters { as_of_micros: options.as_of_micros, run_id: uuid::Uuid::now_v7().to_string() },
             started_micros: chrono::Utc::now().timestamp_micros(),
             parallel: options.parallel.max(1),
@@ -116,16 +119,18 @@ impl Run {
             Some(_) => ingest::ingest(self, job).await,
             None => derive::derive(self, job).await,
         };
-        let report = JobReport::new(&name, started.elapsed(), outcome);
+        let failed_checks = self.reviews.take(&name);
+        let report = JobReport::new(&name, started.elapsed(), outcome).with_failed_checks(failed_checks);
         self.observer.job_ended(&report);
         report
     }
 
-    /// The lake, with progress reported as that of `job`.
+    /// The lake, with progress reported as that of `job`, whose checks are asked before every commit.
     fn lake_for(&self, job: &Job) -> Lake {
         let name = Some(job.name().to_string());
         let runner = steps::ClusterRunner::new(self.cluster.clone(), name, Arc::clone(&self.observer));
-        self.lake.with_runner(Arc::new(runner))
+        let reviewer = self.reviews.reviewer(&self.cluster, &self.root, job, &self.parameters);
+        self.lake.with_runner(Arc::new(runner)).with_review(reviewer)
     }
 
     fn transaction(&self, table: &str) -> TransactionId {

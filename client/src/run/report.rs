@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Counts;
+use crate::checks::FailedCheck;
 use crate::error::{ErrorClass, RunError};
 
 /// A run and its jobs. The JSON form is stable: fields are added, never renamed.
@@ -44,6 +45,8 @@ pub struct JobReport {
     pub seconds: f64,
     /// The version that it committed; null when nothing changed.
     pub version: Option<u64>,
+    /// Checks that did not pass: those that stopped its commit, and warnings.
+    pub failed_checks: Vec<FailedCheck>,
 }
 
 /// How a job ended.
@@ -110,7 +113,12 @@ impl JobReport {
             bytes: counts.written.bytes,
             seconds: took.as_secs_f64(),
             version: counts.written.version,
+            failed_checks: Vec::new(),
         }
+    }
+
+    pub(super) fn with_failed_checks(self, failed_checks: Vec<FailedCheck>) -> Self {
+        Self { failed_checks, ..self }
     }
 
     pub(super) fn skipped(job: &str, because: String) -> Self {

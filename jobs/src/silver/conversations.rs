@@ -1,5 +1,6 @@
 //! `silver.conversations`: who talks with whom.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::job::{JobDefinition, Schedule, WriteMode};
@@ -40,5 +41,32 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: WriteMode::ReplaceTable,
     schedule: Schedule::Daily,
+    checks: &[
+        Check::at_least(
+            "counts",
+            &["participant_count", "admin_count", "days_since_last_message", "conversation_age_days"],
+            0,
+            "Counts and ages are not negative.",
+        ),
+        Check::condition(
+            "participants",
+            "participant_count = item_count(participant_ids)",
+            &["participant_count"],
+            "The count is that of the list.",
+        ),
+        Check::condition(
+            "last_message",
+            "(last_message_at IS NULL) = (days_since_last_message IS NULL)",
+            &["last_message_at", "days_since_last_message"],
+            "Both say when, or neither.",
+        ),
+        Check::condition(
+            "is_active",
+            "is_active = coalesce(days_since_last_message <= 29, false)",
+            &["is_active", "days_since_last_message"],
+            "Active means a message in the last 30 days.",
+        ),
+        Check::row_count("row_count", Some(10), None, "Conversations stay in the lake when they are deleted.").warn(),
+    ],
     sql: include_str!("conversations.sql"),
 };

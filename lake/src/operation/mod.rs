@@ -1,13 +1,15 @@
 //! Append, replace and upsert: whole operations on a table, from a query to a committed version.
 //!
 //! Each operation builds logical plans, has them run by a [`QueryRunner`] (the cluster), and commits what the writers
-//! report. The process that calls them holds lists of files and counts, never rows.
+//! report. The process that calls them holds lists of files and counts, never rows. Between write and commit a
+//! [`Review`] may look at what is about to become visible, and refuse it.
 
 mod buckets;
 mod discard;
 mod functions;
 mod land;
 mod replace;
+mod review;
 mod target;
 mod upsert;
 
@@ -24,6 +26,7 @@ pub use discard::remove_folder;
 pub use functions::{functions, row_hash};
 pub use land::{Landed, LandingColumns};
 pub use replace::Scope;
+pub use review::{Proposal, Review};
 pub use target::Target;
 pub use upsert::Upsert;
 
@@ -49,6 +52,7 @@ pub struct Lake {
     tables: Tables,
     session: SessionState,
     runner: Arc<dyn QueryRunner>,
+    reviewer: Option<Arc<dyn Review>>,
     file_bytes: u64,
 }
 
@@ -78,7 +82,7 @@ pub struct Written {
 impl Lake {
     /// Operations on `tables`, planned in `session` and run by `runner`.
     pub fn new(tables: Tables, session: SessionState, runner: Arc<dyn QueryRunner>) -> Self {
-        Self { tables, session, runner, file_bytes: FILE_BYTES }
+        Self { tables, session, runner, reviewer: None, file_bytes: FILE_BYTES }
     }
 
     /// The tables.
@@ -95,6 +99,12 @@ impl Lake {
     #[must_use]
     pub fn with_runner(&self, runner: Arc<dyn QueryRunner>) -> Self {
         Self { runner, ..self.clone() }
+    }
+
+    /// The same operations, with every change looked at before it is committed.
+    #[must_use]
+    pub fn with_review(&self, reviewer: Arc<dyn Review>) -> Self {
+        Self { reviewer: Some(reviewer), ..self.clone() }
     }
 
     /// The same operations, with data files of about this size.

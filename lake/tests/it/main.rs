@@ -12,6 +12,7 @@ mod foreign;
 mod history;
 mod interoperability;
 mod replace;
+mod review;
 mod scan;
 mod store;
 mod upsert;

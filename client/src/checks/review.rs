@@ -1,0 +1,108 @@
+//! Checks before a commit.
+//!
+//! Each job of a run writes through a lake whose changes are reviewed here: the rows that are about to be added are
+//! asked, and an error refuses the commit. Whatever failed is kept for the job's report, warnings as well, and also when
+//! the commit happens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use quickchat_jobs::check::{CheckPlan, Occasion};
+use quickchat_jobs::{Check, Job, RunParameters};
+use quickchat_lake::LakeRoot;
+use quickchat_lake::operation::{Proposal, Review};
+use serde_json::{Map, Value};
+
+use super::FailedCheck;
+use super::ask::{Asker, Subject, failed_check};
+use crate::cluster::Cluster;
+use crate::error::RunError;
+
+/// What the reviews of a run have found, by job.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reviews {
+    failed: Arc<Mutex<BTreeMap<String, Vec<FailedCheck>>>>,
+}
+
+impl Reviews {
+    /// A reviewer of everything that `job` commits to its table.
+    pub(crate) fn reviewer(
+        &self,
+        cluster: &Cluster,
+        root: &LakeRoot,
+        job: &Job,
+        parameters: &RunParameters,
+    ) -> Arc<dyn Review> {
+        Arc::new(JobReview {
+            cluster: cluster.clone(),
+            root: root.clone(),
+            job: job.clone(),
+            parameters: parameters.clone(),
+            reviews: self.clone(),
+        })
+    }
+
+    /// What has failed in the last review of a job's table.
+    pub(crate) fn take(&self, job: &str) -> Vec<FailedCheck> {
+        self.failed.lock().remove(job).unwrap_or_default()
+    }
+}
+
+struct JobReview {
+    cluster: Cluster,
+    root: LakeRoot,
+    job: Job,
+    parameters: RunParameters,
+    reviews: Reviews,
+}
+
+#[async_trait]
+impl Review for JobReview {
+    async fn review(&self, proposal: &Proposal<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let name = self.job.name().to_string();
+        // A job that reads a source writes its quarantine too, which holds whatever came.
+        if proposal.target().name != name {
+            return Ok(());
+        }
+        let failed = self.ask(proposal).await?;
+        let errors: Vec<FailedCheck> = failed.iter().filter(|check| check.is_error()).cloned().collect();
+        self.reviews.failed.lock().insert(name.clone(), failed);
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Box::new(RunError::Quality { job: name, failed: errors }))
+    }
+}
+
+impl JobReview {
+    async fn ask(&self, proposal: &Proposal<'_>) -> Result<Vec<FailedCheck>, RunError> {
+        let contract = self.job.contract();
+        let occasion = Occasion::Commit { is_merge: proposal.is_merge(), adds_rows: proposal.adds_rows() };
+        let plan = CheckPlan::new(contract, self.job.checks(), occasion);
+        let mut failed = self.row_counts(proposal);
+        if plan.checks().is_empty() {
+            return Ok(failed);
+        }
+        let bytes = if plan.reads_whole_table() { proposal.result_bytes() } else { proposal.added_bytes() };
+        let subject = Subject { added: proposal.added(), checked: proposal.result(), bytes };
+        let answers = Asker::new(&self.cluster, contract, &self.parameters, subject)?.ask(plan, &self.root).await?;
+        for (check, table) in &answers.left_out {
+            tracing::warn!(job = %contract.table, check = check.name, %table, "not checked, since the table is not in the lake");
+        }
+        failed.extend(answers.failed);
+        Ok(failed)
+    }
+
+    /// The log knows how many rows there are; nothing is read.
+    fn row_counts(&self, proposal: &Proposal<'_>) -> Vec<FailedCheck> {
+        let (Some(before), Some(after)) = (proposal.rows_before(), proposal.rows_after()) else { return Vec::new() };
+        let figures =
+            || Map::from_iter([("before".to_owned(), Value::from(before)), ("after".to_owned(), after.into())]);
+        let columns = || vec!["before".to_owned(), "after".to_owned()];
+        let refused = |check: &&Check| !check.rule.accepts_row_counts(before, after);
+        let failed = self.job.checks().iter().filter(refused);
+        failed.map(|check| failed_check(check, self.job.contract(), None, columns(), vec![figures()])).collect()
+    }
+}
