@@ -20,7 +20,7 @@ use crate::run::register;
 
 /// Up to so many bytes a query runs as one task: to spread less costs more than it saves, and nearly all commits add
 /// less.
-const ONE_TASK_BYTES: u64 = 16 << 20;
+const ONE_TASK_BYTES: u64 = 8 << 20;
 
 /// A table, or what is to become one, to be asked.
 pub(super) struct Subject {

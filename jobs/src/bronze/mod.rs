@@ -40,7 +40,7 @@ const PARTITIONED_BY_DATE: Check = Check::condition(
 /// For tables that are partitioned by created_month.
 const PARTITIONED_BY_MONTH: Check = Check::condition(
     "created_month",
-    "created_month = CAST(date_trunc('month', created_at) AS DATE)",
+    "created_month = first_of_month(CAST(created_at AS DATE))",
     &["created_at", "created_month"],
     "The partition is the first day of the UTC month of created_at.",
 );

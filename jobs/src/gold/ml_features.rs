@@ -89,10 +89,17 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         Check::between("weekday_activity_ratio", &["weekday_activity_ratio"], 0, 1, "It is a share."),
         Check::condition(
             "without_messages",
-            "(preferred_hour IS NULL) = (msg_sent_30d = 0) AND (weekday_activity_ratio IS NULL) = (msg_sent_30d = 0)",
-            &["msg_sent_30d", "preferred_hour", "weekday_activity_ratio"],
-            "Hours and shares of nothing are null, all others are known.",
+            "(weekday_activity_ratio IS NULL) = (msg_sent_30d = 0)",
+            &["msg_sent_30d", "weekday_activity_ratio"],
+            "A share of nothing is null, all others are known.",
         ),
+        Check::condition(
+            "hour_of_messages",
+            "(preferred_hour IS NULL) = (msg_sent_30d = 0)",
+            &["msg_sent_30d", "preferred_hour"],
+            "Hours come from messages and their number from activity: if they differ, activity is out of date.",
+        )
+        .warn(),
         Check::condition(
             "groups",
             "(avg_group_size IS NULL) = (group_count = 0) AND coalesce(avg_group_size >= 1, true)",

@@ -18,7 +18,7 @@ use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
 
 use super::files::{FileScan, plan_files};
-use super::statistics::prune;
+use super::statistics::{FileStatistics, prune};
 use crate::snapshot::{PinnedTable, Tables};
 use crate::{Result, TableUrl};
 
@@ -121,7 +121,7 @@ impl DeltaScan {
         schema: SchemaRef,
         partition_columns: Vec<String>,
     ) -> Self {
-        let scan = Self::files(tables, folder, files, schema);
+        let scan = Self::files(tables, folder, files.iter().map(bare).collect(), schema);
         Self { encoded: EncodedScan { partition_columns, ..scan.encoded }, ..scan }
     }
 
@@ -140,7 +140,7 @@ impl DeltaScan {
             table_id: pinned.metadata.id().to_owned(),
             version: pinned.version,
             removed,
-            added,
+            added: added.iter().map(bare).collect(),
         };
         Self { encoded: EncodedScan { source, ..scan.encoded }, schema, ..scan }
     }
@@ -215,6 +215,13 @@ impl DeltaScan {
             self.schema.fields().iter().cloned().partition(|field| from_log(field.name()));
         (Arc::new(Schema::new(stored)), logged)
     }
+}
+
+/// A file without what only the log needs. The list of a large write's files travels with the plan, and statistics and
+/// tags are most of it.
+fn bare(file: &Add) -> Add {
+    let stats = FileStatistics::rows(file).map(|rows| format!("{{\"numRecords\":{rows}}}"));
+    Add { stats, tags: None, ..file.clone() }
 }
 
 fn in_partitions(file: &Add, wanted: &[BTreeMap<String, Option<String>>]) -> bool {
