@@ -8,8 +8,9 @@ use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::JsonArray;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::checks::{CheckState, TableChecks};
+use crate::checks::{CheckState, ShownRows, TableChecks};
 use crate::config::OutputForm;
 use crate::run::report::{JobState, RunReport};
 
@@ -60,7 +61,7 @@ pub(crate) fn print_run(form: OutputForm, report: &RunReport) -> io::Result<()> 
         for job in &report.jobs {
             for check in &job.failed_checks {
                 let title = format!("{}: {}: check {}. {}", job.job, check.severity, check.describe(), check.reason);
-                print_failing(&title, &check.columns, &check.rows)?;
+                print_failing(&title, &check.rows)?;
             }
         }
     }
@@ -73,9 +74,9 @@ pub(crate) fn print_checks(form: OutputForm, tables: &[TableChecks]) -> io::Resu
     if form == OutputForm::Table {
         for table in tables {
             for check in &table.checks {
-                if let CheckState::Failed { rows, columns, .. } = &check.state {
+                if let CheckState::Failed { rows, .. } = &check.state {
                     let title = format!("{}: {}: check {}. {}", table.table, check.severity, check.check, check.reason);
-                    print_failing(&title, columns, rows)?;
+                    print_failing(&title, rows)?;
                 }
             }
         }
@@ -103,21 +104,17 @@ fn checks_table(tables: &[TableChecks]) -> Table {
     out
 }
 
-fn print_failing(
-    title: &str,
-    columns: &[String],
-    rows: &[serde_json::Map<String, serde_json::Value>],
-) -> io::Result<()> {
+fn print_failing(title: &str, failing: &ShownRows) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\n{title}")?;
-    if rows.is_empty() {
+    if failing.rows.is_empty() {
         return Ok(());
     }
-    let mut shown = table(&columns.iter().map(String::as_str).collect::<Vec<_>>());
-    for row in rows {
-        shown.add_row(columns.iter().map(|column| match row.get(column) {
-            None | Some(serde_json::Value::Null) => String::new(),
-            Some(serde_json::Value::String(text)) => text.clone(),
+    let mut shown = table(&failing.columns.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in &failing.rows {
+        shown.add_row(failing.columns.iter().map(|column| match row.get(column) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         }));
     }

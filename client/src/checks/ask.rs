@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use super::{FailedCheck, ShownRows};
+use crate::cluster::{Cluster, SubmitOptions};
+use crate::error::RunError;
+use crate::run::register;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::JsonArray;
@@ -11,12 +15,6 @@ use quickchat_jobs::check::{ADDED, CHECKED, CheckPlan};
 use quickchat_jobs::{Check, Contract, RunParameters, TableName};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::scan::DeltaScan;
-use serde_json::{Map, Value};
-
-use super::FailedCheck;
-use crate::cluster::{Cluster, SubmitOptions};
-use crate::error::RunError;
-use crate::run::register;
 
 /// Up to so many bytes a query runs as one task: to spread less costs more than it saves, and nearly all commits add
 /// less.
@@ -87,9 +85,8 @@ impl<'a> Asker<'a> {
                 Some(query) => self.run(&plan, &query).await?,
                 None => Vec::new(),
             };
-            let (columns, rows) = rows(&batches).map_err(|source| failed(self.contract, source))?;
-            let failed = failed_check(&finding.check, self.contract, finding.failing, columns, rows);
-            failed_checks.push(failed);
+            let rows = shown_rows(&batches).map_err(|source| failed(self.contract, source))?;
+            failed_checks.push(failed_check(&finding.check, self.contract, finding.failing, rows));
         }
         Ok(Answers { rows: findings.rows, failed: failed_checks, left_out })
     }
@@ -107,21 +104,15 @@ impl<'a> Asker<'a> {
 }
 
 /// The report of a check that failed.
-pub(super) fn failed_check(
-    check: &Check,
-    contract: &Contract,
-    failing: Option<u64>,
-    columns: Vec<String>,
-    rows: Vec<Map<String, Value>>,
-) -> FailedCheck {
+pub(super) fn failed_check(check: &Check, contract: &Contract, failing: Option<u64>, rows: ShownRows) -> FailedCheck {
     FailedCheck {
         check: check.name,
         severity: check.severity.name(),
         rule: check.rule.describe(contract),
         reason: check.reason,
         failing,
+        extent: check.rule.extent(failing),
         rows,
-        columns,
     }
 }
 
@@ -129,9 +120,8 @@ fn failed(contract: &Contract, source: DataFusionError) -> RunError {
     RunError::Checks { table: contract.table.to_string(), source: Box::new(source) }
 }
 
-/// Rows as JSON objects, nulls included, and the names of their columns in order.
-fn rows(batches: &[RecordBatch]) -> Result<(Vec<String>, Vec<Map<String, Value>>), DataFusionError> {
-    let Some(first) = batches.first() else { return Ok((Vec::new(), Vec::new())) };
+fn shown_rows(batches: &[RecordBatch]) -> Result<ShownRows, DataFusionError> {
+    let Some(first) = batches.first() else { return Ok(ShownRows::default()) };
     let columns = first.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
     for batch in batches {
@@ -140,8 +130,8 @@ fn rows(batches: &[RecordBatch]) -> Result<(Vec<String>, Vec<Map<String, Value>>
     writer.finish()?;
     let bytes = writer.into_inner();
     if bytes.is_empty() {
-        return Ok((columns, Vec::new()));
+        return Ok(ShownRows { columns, rows: Vec::new() });
     }
     let rows = serde_json::from_slice(&bytes).map_err(|error| DataFusionError::External(Box::new(error)))?;
-    Ok((columns, rows))
+    Ok(ShownRows { columns, rows })
 }

@@ -30,10 +30,21 @@ pub struct FailedCheck {
     pub reason: &'static str,
     /// How many rows (for a repeated key: keys) fail; null for a rule that is not about rows.
     pub failing: Option<u64>,
+    /// The same in words.
+    #[serde(skip)]
+    pub extent: String,
     /// At most ten of them, with the key and what the rule is about; texts of people are not shown. For a rule that is
     /// not about rows, the figures that fail it.
+    pub rows: ShownRows,
+}
+
+/// Some rows as JSON objects, nulls included.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct ShownRows {
+    /// The rows.
     pub rows: Vec<Map<String, Value>>,
-    /// Columns of the rows, in order.
+    /// Their columns in order, which objects do not keep.
     #[serde(skip)]
     pub columns: Vec<String>,
 }
@@ -46,12 +57,7 @@ impl FailedCheck {
 
     /// The check and its rule in one line: `hour (hour from 0 to 23): 3 rows fail`.
     pub fn describe(&self) -> String {
-        let extent = match self.failing {
-            Some(1) => "1 row fails".to_owned(),
-            Some(failing) => format!("{failing} rows fail"),
-            None => "fails".to_owned(),
-        };
-        format!("{} ({}): {extent}", self.check, self.rule)
+        format!("{} ({}): {}", self.check, self.rule, self.extent)
     }
 }
 

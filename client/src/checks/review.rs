@@ -13,10 +13,10 @@ use quickchat_jobs::check::{CheckPlan, Occasion};
 use quickchat_jobs::{Check, Job, RunParameters};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::operation::{Proposal, Review};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
-use super::FailedCheck;
 use super::ask::{Asker, Subject, failed_check};
+use super::{FailedCheck, ShownRows};
 use crate::cluster::Cluster;
 use crate::error::RunError;
 
@@ -98,11 +98,12 @@ impl JobReview {
     /// The log knows how many rows there are; nothing is read.
     fn row_counts(&self, proposal: &Proposal<'_>) -> Vec<FailedCheck> {
         let (Some(before), Some(after)) = (proposal.rows_before(), proposal.rows_after()) else { return Vec::new() };
-        let figures =
-            || Map::from_iter([("before".to_owned(), Value::from(before)), ("after".to_owned(), after.into())]);
-        let columns = || vec!["before".to_owned(), "after".to_owned()];
+        let figures = || {
+            let row = Map::from_iter([("before".to_owned(), before.into()), ("after".to_owned(), after.into())]);
+            ShownRows { rows: vec![row], columns: vec!["before".to_owned(), "after".to_owned()] }
+        };
         let refused = |check: &&Check| !check.rule.accepts_row_counts(before, after);
         let failed = self.job.checks().iter().filter(refused);
-        failed.map(|check| failed_check(check, self.job.contract(), None, columns(), vec![figures()])).collect()
+        failed.map(|check| failed_check(check, self.job.contract(), None, figures())).collect()
     }
 }

@@ -7,8 +7,8 @@ use quickchat_jobs::{Check, Job, Rule, RunParameters};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::scan::DeltaScan;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
+use super::ShownRows;
 use super::ask::{Answers, Asker, Subject};
 use crate::cluster::Cluster;
 use crate::error::{ErrorClass, RunError};
@@ -62,10 +62,7 @@ pub enum CheckState {
         /// How many rows (for a repeated key: keys) fail; null for a rule that is not about rows.
         failing: Option<u64>,
         /// At most ten of them; texts of people are not shown.
-        rows: Vec<Map<String, Value>>,
-        /// Columns of the rows, in order.
-        #[serde(skip)]
-        columns: Vec<String>,
+        rows: ShownRows,
     },
     /// It could not be asked.
     Skipped {
@@ -151,9 +148,7 @@ fn state(check: &Check, answers: &Answers) -> CheckState {
         return CheckState::Skipped { because: format!("{table} is not in the lake") };
     }
     match answers.failed.iter().find(|failed| failed.check == check.name) {
-        Some(failed) => {
-            CheckState::Failed { failing: failed.failing, rows: failed.rows.clone(), columns: failed.columns.clone() }
-        }
+        Some(failed) => CheckState::Failed { failing: failed.failing, rows: failed.rows.clone() },
         None => CheckState::Passed,
     }
 }

@@ -311,6 +311,19 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// How far a rule is from holding, in a few words: `3 rows fail`.
+    pub fn extent(&self, failing: Option<u64>) -> String {
+        match (self, failing) {
+            (Self::UniqueKey, Some(1)) => "1 key occurs more than once".to_owned(),
+            (Self::UniqueKey, Some(keys)) => format!("{keys} keys occur more than once"),
+            (_, Some(1)) => "1 row fails".to_owned(),
+            (_, Some(rows)) => format!("{rows} rows fail"),
+            (_, None) => "it does not hold".to_owned(),
+        }
+    }
+}
+
 fn bounds(min: Option<i64>, max: Option<i64>) -> String {
     match (min, max) {
         (Some(min), Some(max)) => format!("from {min} to {max}"),
