@@ -10,7 +10,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::checks::{CheckState, ShownRows, TableChecks};
+use crate::checks::{CheckState, ShownRows, TableChecks, shortened};
 use crate::config::OutputForm;
 use crate::run::report::{JobState, RunReport};
 
@@ -96,9 +96,9 @@ fn checks_table(tables: &[TableChecks]) -> Table {
                 CheckState::Passed => "passed".to_owned(),
                 CheckState::Failed { failing: Some(failing), .. } => format!("failed: {}", count(*failing)),
                 CheckState::Failed { failing: None, .. } => "failed".to_owned(),
-                CheckState::Skipped { because } => format!("skipped, since {because}"),
+                CheckState::Skipped { .. } => "not asked".to_owned(),
             };
-            out.add_row([table.table.as_str(), check.check, check.severity, &result, &check.rule]);
+            out.add_row([table.table.as_str(), check.check, check.severity, &result, &shortened(&check.rule)]);
         }
     }
     out

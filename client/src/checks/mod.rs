@@ -57,7 +57,18 @@ impl FailedCheck {
 
     /// The check and its rule in one line: `hour (hour from 0 to 23): 3 rows fail`.
     pub fn describe(&self) -> String {
-        format!("{} ({}): {}", self.check, self.rule, self.extent)
+        format!("{} ({}): {}", self.check, shortened(&self.rule), self.extent)
+    }
+}
+
+/// How much of a rule fits into a line for people.
+const RULE_CHARACTERS: usize = 100;
+
+/// A rule as far as it fits into a line for people; all of it is in `jobs show` and in JSON.
+pub(crate) fn shortened(rule: &str) -> String {
+    match rule.char_indices().nth(RULE_CHARACTERS) {
+        Some((end, _)) => format!("{}…", rule[..end].trim_end()),
+        None => rule.to_owned(),
     }
 }
 

@@ -115,10 +115,14 @@ impl Run {
         let name = job.name().to_string();
         let started = Instant::now();
         self.observer.job_started(&name);
-        let outcome = match job.source() {
+        let mut outcome = match job.source() {
             Some(_) => ingest::ingest(self, job).await,
             None => derive::derive(self, job).await,
         };
+        if outcome.as_ref().is_ok_and(|counts| counts.written.version.is_none()) {
+            let looked = self.reviews.nothing_committed(&self.cluster, &self.root, job, &self.parameters).await;
+            outcome = looked.and(outcome);
+        }
         let failed_checks = self.reviews.take(&name);
         let report = JobReport::new(&name, started.elapsed(), outcome).with_failed_checks(failed_checks);
         self.observer.job_ended(&report);

@@ -45,15 +45,23 @@ const ROWS: &[Check] = &[
     Check::row_count("row_count", Some(50), None, "Rows do not vanish."),
 ];
 
+/// 2026-01-15T12:00:00Z.
+const AS_OF: i64 = 1_768_478_400_000_000;
+
 /// Runs catalogs, one after the other, over one lake.
 fn runs(lake: &Path, catalogs: &[Catalog]) -> Vec<RunReport> {
+    runs_at(lake, &catalogs.iter().map(|catalog| (catalog, AS_OF)).collect::<Vec<_>>())
+}
+
+/// The same with the instant of each run.
+fn runs_at(lake: &Path, catalogs: &[(&Catalog, i64)]) -> Vec<RunReport> {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let options = EmbeddedOptions { slots: 2, memory: MemoryLimit::Bytes(512 << 20), work_dir: None };
         let cluster = Cluster::embedded(options).await.unwrap();
         let root = LakeRoot::parse(lake.to_str().unwrap()).unwrap();
         let mut reports = Vec::new();
-        for catalog in catalogs {
-            let options = RunOptions { as_of_micros: 1_768_478_400_000_000, parallel: 2 };
+        for (catalog, as_of_micros) in catalogs {
+            let options = RunOptions { as_of_micros: *as_of_micros, parallel: 2 };
             let run = Run::new(cluster.clone(), root.clone(), Sources::none(), &options, Arc::new(Silent)).unwrap();
             let jobs: Vec<_> = catalog.jobs().iter().collect();
             reports.push(run.execute(catalog, &jobs).await);
@@ -151,6 +159,43 @@ fn rows_that_vanish_repeated_keys_and_nulls_are_errors() {
     let error = numbers["error"].as_str().unwrap();
     assert_eq!(numbers["class"], "quality", "{numbers}");
     assert!(error.contains("column amount is null in 1 of 2 rows"), "{error}");
+}
+
+#[test]
+fn a_check_that_cannot_be_asked_has_not_passed() {
+    const DIVIDES: &[Check] = &[Check::condition("divides", "10 / amount > 0", &["amount"], "Zero divides nothing.")];
+    let lake = scratch("check-unasked").join("lake");
+    let reports = runs(&lake, &[catalog("SELECT 'a' AS id, CAST(0 AS BIGINT) AS amount, 'a' AS content", DIVIDES)]);
+    assert_eq!(reports[0].exit_code(), 1, "{reports:?}");
+    let error = reported(&reports[0], "silver.numbers")["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("silver.numbers (checks)"), "{error}");
+    assert!(!lake.join("silver/numbers/_delta_log").exists(), "nothing is committed");
+}
+
+#[test]
+fn a_table_that_gets_no_rows_grows_old() {
+    const EVENTS: &[Column] = &[
+        Column::required("id", ColumnType::String, "Key.").key(),
+        Column::required("at", ColumnType::Timestamp, "When."),
+    ];
+    const CHECKS: &[Check] = &[Check::fresh("fresh", "at", 24, "Something happens every day.").warn()];
+    let events = JobDefinition {
+        contract: Contract { table: TableName::new("silver", "events"), summary: "Test.", columns: EVENTS },
+        write_mode: WriteMode::ReplaceTable,
+        schedule: Schedule::Daily,
+        checks: CHECKS,
+        sql: "SELECT 'a' AS id, to_timestamp_micros('2026-01-15T00:00:00Z') AS at",
+    };
+    let catalog = Catalog::new(vec![events]).unwrap();
+    let lake = scratch("check-fresh").join("lake");
+    let day = 86_400_000_000;
+    let reports = runs_at(&lake, &[(&catalog, AS_OF), (&catalog, AS_OF), (&catalog, AS_OF + day)]);
+    let [first, second, third] = [0, 1, 2].map(|at| reported(&reports[at], "silver.events"));
+    assert_eq!([&first["state"], &first["failed_checks"]], [&json!("changed"), &json!([])]);
+    assert_eq!([&second["state"], &second["failed_checks"]], [&json!("unchanged"), &json!([])]);
+    assert_eq!(third["state"], "unchanged", "{third}");
+    assert_eq!(third["failed_checks"][0]["check"], "fresh", "{third}");
+    assert_eq!(third["failed_checks"][0]["rows"], json!([{"at": "2026-01-15T00:00:00Z"}]));
 }
 
 /// Another writer's commit on top of the newest version of a table. Each action is made of the `add` action of the

@@ -41,6 +41,8 @@ pub enum Occasion {
         /// Whether it adds any rows; one that only removes some is checked for what is left.
         adds_rows: bool,
     },
+    /// After a run that has nothing to commit: only time has passed, and a table that gets no rows grows old.
+    Unchanged,
     /// On demand, of a table as it stands.
     Stored,
 }
@@ -226,7 +228,7 @@ impl<'a> CheckPlan<'a> {
                 others.push(Part { figures: vec![figure], from, checks: vec![*check], is_of_rows: false });
             }
         }
-        let looks_at_rows = !matches!(self.occasion, Occasion::Commit { adds_rows: false, .. });
+        let looks_at_rows = matches!(self.occasion, Occasion::Commit { adds_rows: true, .. } | Occasion::Stored);
         let mut parts: Vec<Part> = looks_at_rows.then_some(of_rows).into_iter().collect();
         parts.extend(others);
         parts
@@ -330,11 +332,13 @@ fn is_asked(check: &Check, occasion: Occasion) -> bool {
     match (check.rule, occasion) {
         (Rule::RowCount { .. }, _) => false,
         (_, Occasion::Stored) => true,
-        (_, Occasion::Commit { .. }) if check.when == When::OnDemand => false,
+        _ if check.when == When::OnDemand => false,
+        (Rule::Fresh { .. }, _) => true,
+        (_, Occasion::Unchanged) => false,
         // Writers refuse nulls in required columns.
         (Rule::Required, _) => false,
         (Rule::UniqueKey, Occasion::Commit { is_merge: true, .. }) => false,
-        (Rule::Fresh { .. } | Rule::Query { .. }, _) => true,
+        (Rule::Query { .. }, _) => true,
         (_, Occasion::Commit { adds_rows, .. }) => adds_rows,
     }
 }

@@ -13,6 +13,8 @@
 //! further part of the same query. Only when a count is not zero a second query fetches some of the rows, and of these
 //! only what is nobody's private affair, see [`shown_columns`].
 //!
+//! After a run that has nothing to commit, only time has passed: then just the rules about that are asked.
+//!
 //! What an operation guarantees is not asked again before its commit: writers refuse nulls in required columns, and a
 //! merge by key gives each key one row if each had one before. On demand everything is asked.
 //!

@@ -278,7 +278,12 @@ async fn the_newest_value_of_the_table_counts() {
     }
     let asked = Asked::rows(vec![at(old)], vec![at("2025-01-01T00:00:00Z")]);
     assert_eq!(asked.shown(check, ADDS).await, [json!({"at": "2026-01-13T11:59:59.999999Z"})]);
-    assert_eq!(asked.findings(&[check], REMOVES).await.failed.len(), 1, "a table that only loses rows may grow old");
+    for occasion in [REMOVES, Occasion::Unchanged, Occasion::Stored] {
+        assert_eq!(asked.findings(&[check], occasion).await.failed.len(), 1, "{occasion:?}");
+    }
+    let contract = contract();
+    let others = [Check::at_least("whole", &["whole"], 0, "r"), Check::query("all", "SELECT * FROM checked", &[], "r")];
+    assert_eq!(CheckPlan::new(&contract, &others, Occasion::Unchanged).query(), None, "only time has passed");
 }
 
 #[test]
@@ -393,7 +398,7 @@ async fn the_checks_of_all_jobs_can_be_asked() {
             let schema = catalog.job(&name.to_string()).unwrap().contract().arrow_schema();
             asked = asked.with_table(&name, RecordBatch::new_empty(schema));
         }
-        for occasion in [ADDS, MERGES, REMOVES, Occasion::Stored] {
+        for occasion in [ADDS, MERGES, REMOVES, Occasion::Unchanged, Occasion::Stored] {
             let failed = asked.findings(job.checks(), occasion).await.failed;
             let errors = failed.iter().filter(|finding| finding.check.severity == Severity::Error).count();
             assert_eq!(errors, 0, "{} without rows: {failed:?}", job.name());
