@@ -16,9 +16,9 @@ use quickchat_jobs::{Check, Contract, RunParameters, TableName};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::scan::DeltaScan;
 
-/// Up to so many bytes a query runs as one task: to spread less costs more than it saves, and nearly all commits add
-/// less.
-const ONE_TASK_BYTES: u64 = 8 << 20;
+/// Up to so many bytes a query runs as one task: to spread less costs more than it saves. Not more, since a commit of
+/// that size may have a hundred files, and one task opens them one after the other.
+const ONE_TASK_BYTES: u64 = 2 << 20;
 
 /// A table, or what is to become one, to be asked.
 pub(super) struct Subject {
