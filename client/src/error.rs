@@ -5,6 +5,7 @@ use quickchat_lake::LakeError;
 use quickchat_sources::SourceError;
 use serde::Serialize;
 
+use crate::checks::{FailedCheck, describe_all};
 use crate::cluster::{self, ClusterError};
 
 /// Who has to act on an error.
@@ -17,6 +18,8 @@ pub enum ErrorClass {
     External,
     /// This program's makers.
     Internal,
+    /// Whoever answers for the data: a quality check failed, and the table is as it was.
+    Quality,
 }
 
 impl ErrorClass {
@@ -24,6 +27,7 @@ impl ErrorClass {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::User | Self::Internal => 1,
+            Self::Quality => 3,
             Self::External => 4,
         }
     }
@@ -83,6 +87,25 @@ pub enum RunError {
         /// Microseconds since 1970.
         micros: i64,
     },
+    /// Rows that were about to be committed fail checks.
+    #[error(
+        "checks of {job} failed, so its table stays as it was: {}; see the failing rows in the report",
+        describe_all(failed.iter())
+    )]
+    Quality {
+        /// The job.
+        job: String,
+        /// The checks of severity error that failed.
+        failed: Vec<FailedCheck>,
+    },
+    /// The checks of a table cannot be asked.
+    #[error("the checks of {table} cannot be asked: {source}")]
+    Checks {
+        /// The table.
+        table: String,
+        /// The engine's error.
+        source: Box<DataFusionError>,
+    },
     /// A document is unaccounted for.
     #[error(
         "job {job} read {read} documents but accounts for {accounted}; its commit must not be trusted, please report this"
@@ -102,6 +125,12 @@ impl RunError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Cluster(error) => cluster_class(error),
+            Self::Lake(LakeError::Refused(error)) => {
+                error.downcast_ref::<Self>().map_or(ErrorClass::Internal, Self::class)
+            }
+            Self::Lake(LakeError::Runner(error)) if quickchat_lake::write::refuses_nulls(error.as_ref()) => {
+                ErrorClass::Quality
+            }
             Self::Lake(LakeError::Runner(error)) => {
                 error.downcast_ref::<ClusterError>().map_or(ErrorClass::Internal, cluster_class)
             }
@@ -116,7 +145,10 @@ impl RunError {
                 quickchat_sources::Fault::Internal => ErrorClass::Internal,
             },
             Self::NoSource { .. } | Self::MissingInput { .. } | Self::AsOf { .. } => ErrorClass::User,
-            Self::Plan { .. } | Self::Definition { .. } | Self::Counts { .. } => ErrorClass::Internal,
+            Self::Quality { .. } => ErrorClass::Quality,
+            Self::Plan { .. } | Self::Definition { .. } | Self::Counts { .. } | Self::Checks { .. } => {
+                ErrorClass::Internal
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! * [`cluster`]: a Ballista cluster, inside this process or remote, and plans submitted to it.
 //! * [`run`]: the jobs of the catalog, from pinned inputs to committed tables.
 //! * [`record`]: what ran, when, and why it failed, in a table of the lake.
+//! * [`checks`]: what must hold for tables, before a commit and on demand.
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
 //! * [`export`]: a table as files for those who do not read Delta.
 //! * [`config`]: flags over environment over file over defaults, validated once.
@@ -14,6 +15,7 @@
 #![doc = include_str!("../examples/layer_query.rs")]
 //! ```
 
+pub mod checks;
 pub mod cluster;
 pub mod commands;
 pub mod config;

@@ -9,7 +9,9 @@ use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::JsonArray;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::checks::{CheckState, ShownRows, TableChecks, shortened};
 use crate::config::OutputForm;
 use crate::run::decide::Decision;
 use crate::run::plan::PlannedJob;
@@ -57,6 +59,73 @@ pub(crate) fn table(titles: &[&str]) -> Table {
         }
     }
     table
+}
+
+/// Prints what a run did: a table of its jobs, then the rows that fail checks.
+pub(crate) fn print_run(form: OutputForm, report: &RunReport) -> io::Result<()> {
+    print(form, report, || run_table(report))?;
+    if form == OutputForm::Table {
+        for job in &report.jobs {
+            for check in &job.failed_checks {
+                let title = format!("{}: {}: check {}. {}", job.job, check.severity, check.describe(), check.reason);
+                print_failing(&title, &check.rows)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints what came of checks: a table of all, then the rows that fail.
+pub(crate) fn print_checks(form: OutputForm, tables: &[TableChecks]) -> io::Result<()> {
+    print(form, &tables, || checks_table(tables))?;
+    if form == OutputForm::Table {
+        for table in tables {
+            for check in &table.checks {
+                if let CheckState::Failed { rows, .. } = &check.state {
+                    let title = format!("{}: {}: check {}. {}", table.table, check.severity, check.check, check.reason);
+                    print_failing(&title, rows)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn checks_table(tables: &[TableChecks]) -> Table {
+    let mut out = table(&["table", "check", "severity", "result", "rule"]);
+    for table in tables {
+        if table.checks.is_empty() {
+            let result = table.error.as_deref().map_or("never written", |_| "could not be checked");
+            out.add_row([table.table.as_str(), "", "", result, table.error.as_deref().unwrap_or_default()]);
+        }
+        for check in &table.checks {
+            let result = match &check.state {
+                CheckState::Passed => "passed".to_owned(),
+                CheckState::Failed { failing: Some(failing), .. } => format!("failed: {}", count(*failing)),
+                CheckState::Failed { failing: None, .. } => "failed".to_owned(),
+                CheckState::Skipped { .. } => "not asked".to_owned(),
+            };
+            out.add_row([table.table.as_str(), check.check, check.severity, &result, &shortened(&check.rule)]);
+        }
+    }
+    out
+}
+
+fn print_failing(title: &str, failing: &ShownRows) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "\n{title}")?;
+    if failing.rows.is_empty() {
+        return Ok(());
+    }
+    let mut shown = table(&failing.columns.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in &failing.rows {
+        shown.add_row(failing.columns.iter().map(|column| match row.get(column) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }));
+    }
+    writeln!(out, "{shown}")
 }
 
 /// The closing table of a run.

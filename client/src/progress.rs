@@ -75,6 +75,10 @@ impl Observer for Display {
             JobState::Skipped { because } => format!("skipped, since {because} failed"),
         };
         self.say(&format!("{}: {what} ({:.2} s)", report.job, report.seconds));
+        // Errors are why the job failed, and told by that.
+        for check in report.failed_checks.iter().filter(|check| !check.is_error()) {
+            self.say(&format!("{}: {}: check {}", report.job, check.severity, check.describe()));
+        }
     }
 
     fn wants_progress(&self) -> bool {

@@ -21,7 +21,7 @@ use crate::job::{Job, JobDefinition, WriteMode};
 use crate::query::{Frames, Query, reference};
 use crate::selector::{self, SelectError};
 use crate::table_name::TableName;
-use crate::{bronze, gold, graph, silver};
+use crate::{bronze, check, gold, graph, silver};
 
 /// All jobs, in an order in which each comes after everything it reads.
 #[derive(Debug, Clone)]
@@ -80,6 +80,16 @@ pub enum CatalogError {
         /// The table.
         table: TableName,
     },
+    /// A check does not fit its table.
+    #[error("check {check} of {job} is wrong: {detail}; correct its .rs file")]
+    Check {
+        /// The job.
+        job: TableName,
+        /// The check.
+        check: &'static str,
+        /// What does not fit.
+        detail: String,
+    },
     /// Two jobs write one table.
     #[error("{table} is written by two jobs; keep one of them")]
     DuplicateJob {
@@ -132,7 +142,14 @@ impl Catalog {
                     table: unknown.clone(),
                 });
             }
-            jobs.push(Job::new(definition, reads, reads_itself));
+            check::validate(&definition.contract, definition.checks, &reads).map_err(|mistake| {
+                CatalogError::Check {
+                    job: definition.contract.table.clone(),
+                    check: mistake.check,
+                    detail: mistake.detail,
+                }
+            })?;
+                        jobs.push(Job::new(definition, reads, reads_itself));
         }
         let catalog = Self { jobs: graph::topological_order(jobs)? };
         let with_text = |job: &Job| {
@@ -206,6 +223,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Check;
     use crate::column::{Column, ColumnType};
     use crate::contract::Contract;
     use crate::incremental::Incremental;
@@ -220,6 +238,7 @@ mod tests {
             write_mode: WriteMode::ReplaceTable,
             incremental: Incremental::EVERYTHING,
             schedule: Schedule::Daily,
+            checks: &[],
             query: Query::Sql(sql),
         }
     }
@@ -263,6 +282,10 @@ mod tests {
         assert!(matches!(error("DROP TABLE x"), CatalogError::NotOneSelect { .. }));
         assert!(matches!(error(""), CatalogError::NotOneSelect { .. }));
         assert!(matches!(error("SELECT id FROM silver.a"), CatalogError::Cycle { .. }));
+        const CHECKS: &[Check] = &[Check::relation("known", "id", "silver.b", "id", "Test.")];
+        let checked = JobDefinition { checks: CHECKS, ..job("a", "SELECT 'x' AS id") };
+        let wrong = Catalog::new(vec![checked, job("b", "SELECT 'x' AS id")]).unwrap_err().to_string();
+        assert!(wrong.contains("check known of silver.a") && wrong.contains("does not read"), "{wrong}");
         let twice = Catalog::new(vec![job("a", "SELECT 1"), job("a", "SELECT 1")]).unwrap_err();
         assert!(matches!(twice, CatalogError::DuplicateJob { .. }));
     }

@@ -45,7 +45,7 @@ fn named_tables(job: &TableName, sql: &str) -> Result<Vec<TableName>, CatalogErr
     references.iter().map(name).collect()
 }
 
-fn parse_select(job: &TableName, sql: &str) -> Result<Statement, CatalogError> {
+pub(crate) fn parse_select(job: &TableName, sql: &str) -> Result<Statement, CatalogError> {
     let mut statements = DFParser::parse_sql(sql)
         .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;
     let statement = statements.pop_front();

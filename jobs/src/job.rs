@@ -9,6 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use sha2::{Digest, Sha256};
 
+use crate::check::Check;
 use crate::contract::{Contract, METADATA_COLUMNS};
 use crate::incremental::Incremental;
 use crate::parameters::RunParameters;
@@ -78,6 +79,8 @@ pub struct JobDefinition {
     pub incremental: Incremental,
     /// How often the job runs.
     pub schedule: Schedule,
+    /// What must hold for the rows besides what the contract implies.
+    pub checks: &'static [Check],
     /// What gives the contract's columns in order.
     pub query: Query,
 }
@@ -125,6 +128,11 @@ impl Job {
     /// How often the job runs.
     pub fn schedule(&self) -> Schedule {
         self.definition.schedule
+    }
+
+    /// What must hold for the rows besides what the contract implies, see [`Check::all`].
+    pub fn checks(&self) -> &'static [Check] {
+        self.definition.checks
     }
 
     /// The query, with the placeholders of [`RunParameters`].

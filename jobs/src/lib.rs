@@ -1,7 +1,7 @@
 //! The catalog of jobs: what every table of the lake holds and how it is computed.
 //!
 //! A job is a pair of files, `<layer>/<table>.sql` (one plain SELECT) and `<layer>/<table>.rs` (its
-//! contract, write mode and schedule). Everything else is derived from the pair: which tables a job
+//! contract, write mode, checks and schedule). Everything else is derived from the pair: which tables a job
 //! reads from its SQL, the order of a run from what jobs read, the command line and the
 //! documentation from the contracts. Where SQL falls short, a function over data frames stands in the
 //! place of the `.sql` file ([`Query::Frames`]; `silver.conversations` is one). So there is one list of jobs ([`Catalog::builtin`]) and nothing
@@ -17,6 +17,7 @@
 //!    `mongodb` or `mysql`) has the columns of [`Job::source_schema`].
 //! 3. [`Job::plan`] plans the query and binds the parameters of [`RunParameters`].
 //! 4. The result is cast to [`Contract::arrow_schema`] and written as [`Job::write_mode`] says.
+//! 5. Before it is committed, the checks of [`Job::checks`] are asked, see [`check`].
 //!
 //! # Rejected
 //! All jobs as functions over data frames: an analyst cannot read them, and dependencies must then
@@ -24,6 +25,7 @@
 
 mod bronze;
 mod catalog;
+pub mod check;
 mod column;
 mod contract;
 pub mod functions;
@@ -40,6 +42,7 @@ mod silver;
 mod table_name;
 
 pub use catalog::{Catalog, CatalogError};
+pub use check::{Check, Rule, Severity};
 pub use column::{Column, ColumnType, Role, StructField};
 pub use contract::{Contract, METADATA_COLUMNS};
 pub use incremental::{Concern, Dependency, EventTime, Incremental};

@@ -113,6 +113,9 @@ pub enum LakeError {
     /// A query failed in the runner that was given to an operation; its error is passed on unchanged.
     #[error(transparent)]
     Runner(Box<dyn std::error::Error + Send + Sync>),
+    /// A reviewer refused what was about to be committed; its error is passed on unchanged.
+    #[error(transparent)]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
     /// Rows returned by the cluster are not what this version of the program writes.
     #[error("the cluster answered with {what}; are client, scheduler and executors of one version?")]
     Answer {
@@ -142,6 +145,7 @@ impl LakeError {
             Self::Log { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::User),
             Self::Query { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),
             Self::Runner(source) => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),
+            Self::Refused(source) => outside_fault(source.as_ref()).unwrap_or(ErrorClass::User),
             Self::Answer { .. } | Self::Counts { .. } => ErrorClass::Internal,
         }
     }

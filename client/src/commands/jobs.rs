@@ -1,7 +1,8 @@
 //! `quickchat-etl jobs`.
 
 use clap::Subcommand;
-use quickchat_jobs::{Catalog, Contract, Job, WriteMode};
+use quickchat_jobs::check::When;
+use quickchat_jobs::{Catalog, Check, Contract, Job, WriteMode};
 use serde::Serialize;
 
 use super::CommandError;
@@ -12,7 +13,7 @@ use crate::output;
 pub(super) enum JobsCommand {
     /// All jobs: what they read, write, and when
     List,
-    /// One job: its columns and its query
+    /// One job: its columns, its checks and its query
     Show {
         /// Name of the job, for example silver.messages
         job: String,
@@ -32,10 +33,23 @@ struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<Vec<ColumnView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Vec<CheckView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sql: Option<&'static str>,
     /// What a job computes that is not written in SQL.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
+}
+
+/// A check as `-o json` shows it.
+#[derive(Serialize)]
+struct CheckView {
+    check: &'static str,
+    severity: &'static str,
+    /// `always`: before every commit and on demand; `on_demand`: only then.
+    when: &'static str,
+    rule: String,
+    reason: &'static str,
 }
 
 /// A column as `-o json` shows it.
@@ -75,6 +89,15 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
                 for (job, definition) in selected.iter().zip(&definitions) {
                     table.add_row([&job.name().to_string(), "", job.contract().summary]);
                     add_columns(&mut table, job.contract());
+                    for check in checks(job) {
+                        let when = if check.when == ALWAYS { "" } else { ", on demand" };
+                        let weight = format!("{}{when}", check.severity);
+                        table.add_row([
+                            format!("check {}", check.check),
+                            weight,
+                            format!("{}. {}", check.rule, check.reason),
+                        ]);
+                    }
                     table.add_row(["query", "", definition]);
                 }
                 table
@@ -101,9 +124,24 @@ fn view(job: &Job) -> JobView {
         key: contract.key(),
         partition: contract.partition(),
         columns: None,
+        checks: None,
         sql: None,
         plan: None,
     }
+}
+
+const ALWAYS: &str = "always";
+
+/// All checks of a job's table, implied ones first.
+fn checks(job: &Job) -> Vec<CheckView> {
+    let view = |check: Check| CheckView {
+        check: check.name,
+        severity: check.severity.name(),
+        when: if check.when == When::Always { ALWAYS } else { "on_demand" },
+        rule: check.rule.describe(job.contract()),
+        reason: check.reason,
+    };
+    Check::all(job.checks()).into_iter().map(view).collect()
 }
 
 /// The columns of a contract.

@@ -1,5 +1,6 @@
 //! The command line: one module a command, thin; what it does is in the library.
 
+mod check;
 mod export;
 mod jobs;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::RunArguments),
     /// Say what each job would do and why, from logs and lists of files alone
     Plan(run::JobsArguments),
+    /// Ask the quality checks of the tables in the lake
+    Check(check::CheckArguments),
     /// The catalog of jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -94,7 +97,8 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// 1 for a failed job, 2 for usage and configuration, 4 for a cluster or source that cannot be reached.
+    /// 1 for a failed job, 2 for usage and configuration, 3 for a failed check, 4 for a cluster or source that cannot be
+    /// reached.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) | Self::Select(_) | Self::Sample(_) => 2,
@@ -132,6 +136,7 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
     match line.command {
         Command::Run(arguments) => run::run(&config, &arguments).await,
         Command::Plan(arguments) => run::plan(&config, &arguments).await,
+        Command::Check(arguments) => check::check(&config, &arguments).await,
         Command::Jobs(command) => jobs::jobs(&config, &command),
         Command::Runs(command) => runs::runs(&config, &command).await,
         Command::Tables(command) => tables::tables(&config, &command).await,

@@ -122,7 +122,7 @@ async fn one_run(
         () = recorder.end(&report) => {}
         () = interrupted() => tracing::warn!("interrupted: the run is done, but `runs list` may not know that"),
     }
-    output::print(config.output, &report, || output::run_table(&report))?;
+    output::print_run(config.output, &report)?;
     if report.nothing_changed() {
         tracing::info!("nothing changed: no table has new rows");
     }
@@ -205,7 +205,7 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
     }
 }
 
-fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Ok(date.and_time(NaiveTime::MIN).and_utc());
     }

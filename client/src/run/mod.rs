@@ -39,6 +39,7 @@ use quickchat_lake::commit::TransactionId;
 use quickchat_lake::operation::{Lake, Written, remove_folder};
 use serde_json::{Map, Value, json};
 
+use crate::checks::Reviews;
 use crate::cluster::Cluster;
 use crate::error::RunError;
 use crate::sources::Sources;
@@ -71,6 +72,7 @@ pub struct Run {
     cluster: Cluster,
     catalog: Catalog,
     observer: Arc<dyn Observer>,
+    reviews: Reviews,
     parameters: RunParameters,
     started_micros: i64,
     parallel: usize,
@@ -97,6 +99,7 @@ impl Run {
             cluster,
             catalog,
             observer,
+            reviews: Reviews::default(),
             parameters: RunParameters { as_of_micros: options.as_of_micros, run_id: uuid::Uuid::now_v7().to_string() },
             started_micros: chrono::Utc::now().timestamp_micros(),
             parallel: options.parallel.max(1),
@@ -127,18 +130,24 @@ impl Run {
         let name = job.name().to_string();
         let started = Instant::now();
         self.observer.job_started(&name);
-        let outcome = match job.source() {
+        let mut outcome = match job.source() {
             Some(_) => ingest::ingest(self, job).await,
             None => derive::derive(self, job).await,
         };
-        let report = JobReport::new(&name, started.elapsed(), outcome);
+        if outcome.as_ref().is_ok_and(|counts| counts.written.version.is_none()) {
+            let looked = self.reviews.nothing_committed(&self.cluster, &self.root, job, &self.parameters).await;
+            outcome = looked.and(outcome);
+        }
+        let failed_checks = self.reviews.take(&name);
+        let report = JobReport::new(&name, started.elapsed(), outcome).with_failed_checks(failed_checks);
         self.observer.job_ended(&report);
         report
     }
 
-    /// The lake, with progress reported as that of `job`.
+    /// The lake, with progress reported as that of `job`, whose checks are asked before every commit.
     fn lake_for(&self, job: &Job) -> Lake {
-        self.lake.with_runner(Arc::new(self.runner(job)))
+        let reviewer = self.reviews.reviewer(&self.cluster, &self.root, job, &self.parameters);
+        self.lake.with_runner(Arc::new(self.runner(job))).with_review(reviewer)
     }
 
     /// Runs queries on the cluster as steps of `job`.

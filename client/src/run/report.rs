@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Counts;
+use crate::checks::FailedCheck;
 use super::decide::Decision;
 use crate::error::{ErrorClass, RunError};
 
@@ -47,6 +48,8 @@ pub struct JobReport {
     pub version: Option<u64>,
     /// What it had to do; null if it failed before it knew, or did not run.
     pub decision: Option<Decision>,
+    /// Checks that did not pass: those that stopped its commit, and warnings.
+    pub failed_checks: Vec<FailedCheck>,
 }
 
 /// How a job ended.
@@ -114,7 +117,12 @@ impl JobReport {
             seconds: took.as_secs_f64(),
             version: counts.written.version,
             decision: counts.decision,
+            failed_checks: Vec::new(),
         }
+    }
+
+    pub(super) fn with_failed_checks(self, failed_checks: Vec<FailedCheck>) -> Self {
+        Self { failed_checks, ..self }
     }
 
     pub(super) fn skipped(job: &str, because: String) -> Self {

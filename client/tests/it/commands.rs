@@ -38,7 +38,19 @@ fn a_run_reports_as_documented() {
     for job in jobs {
         assert_eq!(
             fields(job),
-            ["bytes", "files", "job", "quarantined", "read", "seconds", "state", "unchanged", "version", "written"]
+            [
+                "bytes",
+                "failed_checks",
+                "files",
+                "job",
+                "quarantined",
+                "read",
+                "seconds",
+                "state",
+                "unchanged",
+                "version",
+                "written"
+            ]
         );
         assert_eq!([&job["state"], &job["version"]], [&"changed".into(), &Value::from(0)], "{job}");
         assert!(job["files"].as_u64() > Some(0) && job["bytes"].as_u64() > Some(0), "{job}");

@@ -6,6 +6,7 @@
 
 mod bad_exports;
 mod bad_lakes;
+mod checks;
 mod cluster;
 mod commands;
 mod example;

@@ -1,6 +1,7 @@
 //! `bronze.auth_users`: the accounts of the authentication database.
 
-use crate::bronze::NEWEST_WINS;
+use crate::bronze::{FROM_MYSQL, NEVER_SHRINKS, NEWEST_WINS};
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
@@ -42,5 +43,10 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
+    checks: &[
+        Check::condition("ids", "auth_user_id <> ''", &["auth_user_id"], "A row with an empty id is quarantined."),
+        FROM_MYSQL,
+        NEVER_SHRINKS,
+    ],
     query: Query::Sql(include_str!("auth_users.sql")),
 };

@@ -1,6 +1,7 @@
 //! `bronze.calls`: audio and video calls as the application stores them.
 
-use crate::bronze::NEWEST_WINS;
+use crate::bronze::{FROM_MONGODB, KNOWN_TIME, NEVER_SHRINKS, NEWEST_WINS, PARTITIONED_BY_DATE};
+use crate::check::Check;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
@@ -60,5 +61,25 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Hourly,
+    checks: &[
+        Check::condition(
+            "ids",
+            "call_id <> '' AND initiator_id <> ''",
+            &["initiator_id"],
+            "A document with an empty id is quarantined.",
+        ),
+        Check::condition(
+            "optional_ids",
+            "conversation_id <> ''",
+            &["conversation_id"],
+            "An empty optional id is null.",
+        ),
+        Check::at_least("duration", &["duration_seconds"], 0, "A negative duration is unknown."),
+        Check::condition("status", "status <> 'completed'", &["status"], "completed and ended are one: ended."),
+        PARTITIONED_BY_DATE,
+        KNOWN_TIME,
+        FROM_MONGODB,
+        NEVER_SHRINKS,
+    ],
     query: Query::Sql(include_str!("calls.sql")),
 };

@@ -1,6 +1,7 @@
 //! `bronze.conversations`: conversations as the application stores them.
 
-use crate::bronze::NEWEST_WINS;
+use crate::bronze::{FROM_MONGODB, KNOWN_TIME, NEVER_SHRINKS, NEWEST_WINS, PARTITIONED_BY_MONTH};
+use crate::check::Check;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
@@ -59,5 +60,23 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
+    checks: &[
+        Check::condition(
+            "ids",
+            "conversation_id <> ''",
+            &["conversation_id"],
+            "A document with an empty id is quarantined.",
+        ),
+        Check::condition(
+            "optional_ids",
+            "coalesce(last_message_id, 'none') <> '' AND coalesce(created_by, 'none') <> ''",
+            &["last_message_id"],
+            "An empty optional id is null.",
+        ),
+        PARTITIONED_BY_MONTH,
+        KNOWN_TIME,
+        FROM_MONGODB,
+        NEVER_SHRINKS,
+    ],
     query: Query::Sql(include_str!("conversations.sql")),
 };

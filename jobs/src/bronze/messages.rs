@@ -1,6 +1,7 @@
 //! `bronze.messages`: chat messages as the application stores them.
 
-use crate::bronze::NEWEST_WINS;
+use crate::bronze::{FROM_MONGODB, KNOWN_TIME, NEVER_SHRINKS, NEWEST_WINS, PARTITIONED_BY_DATE};
+use crate::check::Check;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
@@ -100,5 +101,30 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Hourly,
+    checks: &[
+        Check::condition(
+            "ids",
+            "message_id <> '' AND conversation_id <> '' AND sender_id <> ''",
+            &["conversation_id", "sender_id"],
+            "A document with an empty id is quarantined.",
+        ),
+        Check::condition(
+            "optional_ids",
+            "reply_to_message_id <> ''",
+            &["reply_to_message_id"],
+            "An empty optional id is null.",
+        ),
+        PARTITIONED_BY_DATE,
+        KNOWN_TIME,
+        FROM_MONGODB,
+        NEVER_SHRINKS,
+        Check::fresh(
+            "fresh",
+            "created_at",
+            48,
+            "People chat every day: an older newest message means that the source is.",
+        )
+        .warn(),
+    ],
     query: Query::Sql(include_str!("messages.sql")),
 };

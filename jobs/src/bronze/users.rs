@@ -1,6 +1,7 @@
 //! `bronze.users`: user profiles as the application stores them, without secrets.
 
-use crate::bronze::NEWEST_WINS;
+use crate::bronze::{FROM_MONGODB, KNOWN_TIME, NEVER_SHRINKS, NEWEST_WINS, PARTITIONED_BY_MONTH};
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::{Contract, INGESTED_AT, RUN_ID, SOURCE_SYSTEM};
 use crate::incremental::Incremental;
@@ -53,5 +54,13 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: NEWEST_WINS,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
+    checks: &[
+        Check::condition("ids", "user_id <> ''", &["user_id"], "A document with an empty id is quarantined."),
+        Check::at_least("counts", &["linked_device_count"], 0, "Counts are not negative."),
+        PARTITIONED_BY_MONTH,
+        KNOWN_TIME,
+        FROM_MONGODB,
+        NEVER_SHRINKS,
+    ],
     query: Query::Sql(include_str!("users.sql")),
 };

@@ -19,6 +19,7 @@ mod earliest_reactions;
 mod exact_sum;
 mod groups;
 mod lists;
+mod map_total;
 mod sessions;
 mod sum_values;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub fn all() -> Functions {
             ScalarUDF::from(lists::DistinctValues::new()),
             ScalarUDF::from(lists::DistinctCount::new()),
             ScalarUDF::from(sum_values::SumValues::new()),
+            ScalarUDF::from(map_total::MapTotal::new()),
             ScalarUDF::from(call_participants::CallParticipants::new()),
             ScalarUDF::from(earliest_reactions::EarliestReactions::new()),
         ]

@@ -1,5 +1,6 @@
 //! `gold.daily_metrics`: the chat day by day.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
@@ -105,5 +106,94 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: true,
     },
     schedule: Schedule::Daily,
+    checks: &[
+        Check::at_least(
+            "counts",
+            &[
+                "total_users",
+                "active_users",
+                "new_users",
+                "total_messages",
+                "text_messages",
+                "media_messages",
+                "total_calls",
+                "audio_calls",
+                "video_calls",
+                "total_conversations",
+                "active_conversations",
+                "new_conversations",
+                "total_reactions",
+            ],
+            0,
+            "Counts are not negative.",
+        ),
+        Check::at_least(
+            "amounts",
+            &[
+                "total_call_duration_minutes",
+                "avg_call_duration_minutes",
+                "avg_messages_per_user",
+                "avg_sessions_per_user",
+            ],
+            0,
+            "Durations and averages are not negative.",
+        ),
+        Check::between("peak_hour", &["peak_hour"], 0, 23, "Hours are those of the clock."),
+        Check::condition("date", "metric_date <= $as_of_date", &[], "The last date is that of as_of."),
+        Check::condition(
+            "messages_by_type",
+            "map_total(messages_by_type) = total_messages",
+            &["messages_by_type", "total_messages"],
+            "Every message has one type.",
+        ),
+        Check::condition(
+            "parts",
+            "text_messages + media_messages <= total_messages AND audio_calls + video_calls <= total_calls \
+                AND active_conversations <= total_messages AND new_users <= total_users \
+                AND new_conversations <= total_conversations",
+            &[
+                "total_messages",
+                "text_messages",
+                "media_messages",
+                "total_calls",
+                "audio_calls",
+                "video_calls",
+                "active_conversations",
+                "total_users",
+                "new_users",
+                "total_conversations",
+                "new_conversations",
+            ],
+            "A part does not exceed its whole.",
+        ),
+        Check::condition(
+            "without_activity",
+            "(peak_hour IS NULL) = (total_messages = 0) AND (avg_messages_per_user IS NULL) = (active_users = 0) \
+                AND (avg_sessions_per_user IS NULL) = (active_users = 0)",
+            &["total_messages", "active_users", "peak_hour", "avg_messages_per_user", "avg_sessions_per_user"],
+            "Hours and averages of nothing are null, all others are known.",
+        ),
+        Check::query(
+            "totals_never_fall",
+            "SELECT * FROM ( \
+                SELECT \
+                    *, \
+                    lag(total_users) OVER (ORDER BY metric_date) AS users_before, \
+                    lag(total_conversations) OVER (ORDER BY metric_date) AS conversations_before \
+                FROM checked \
+            ) AS days WHERE total_users <> coalesce(users_before, 0) + new_users \
+                OR total_conversations <> coalesce(conversations_before, 0) + new_conversations",
+            &["total_users", "new_users", "total_conversations", "new_conversations"],
+            "Totals are those of the day before and what is new; so they never fall.",
+        ),
+        Check::query(
+            "every_date",
+            "SELECT * FROM ( \
+                SELECT *, lag(metric_date) OVER (ORDER BY metric_date) AS date_before FROM checked \
+            ) AS days WHERE metric_date <> date_before + INTERVAL '1 day'",
+            &[],
+            "Every date from the first to the last has a row.",
+        ),
+    ],
     query: Query::Sql(include_str!("daily_metrics.sql")),
 };

@@ -1,5 +1,6 @@
 //! `gold.ml_features`: a row of numbers per user for models that predict who leaves.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Dependency, EventTime, Incremental};
@@ -92,5 +93,63 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Daily,
+    checks: &[
+        Check::at_least(
+            "counts",
+            &["msg_sent_1d", "msg_recv_1d", "avg_session_duration_minutes", "unique_contacts", "group_count"],
+            0,
+            "Counts are not negative.",
+        ),
+        Check::condition(
+            "windows",
+            "msg_sent_1d <= msg_sent_7d AND msg_sent_7d <= msg_sent_30d AND msg_recv_1d <= msg_recv_7d \
+                AND msg_recv_7d <= msg_recv_30d",
+            &["msg_sent_1d", "msg_sent_7d", "msg_sent_30d", "msg_recv_1d", "msg_recv_7d", "msg_recv_30d"],
+            "A longer window holds the shorter one.",
+        ),
+        Check::between("active_days_7", &["active_days_7"], 0, 7, "Seven days have seven active ones at most."),
+        Check::between("active_days_30", &["active_days_30"], 0, 30, "Thirty days have thirty at most."),
+        Check::condition(
+            "active_days",
+            "active_days_7 <= active_days_30",
+            &["active_days_7", "active_days_30"],
+            "A longer window holds the shorter one.",
+        ),
+        Check::between("preferred_hour", &["preferred_hour"], 0, 23, "Hours are those of the clock."),
+        Check::between("weekday_activity_ratio", &["weekday_activity_ratio"], 0, 1, "It is a share."),
+        Check::condition(
+            "without_messages",
+            "(weekday_activity_ratio IS NULL) = (msg_sent_30d = 0)",
+            &["msg_sent_30d", "weekday_activity_ratio"],
+            "A share of nothing is null, all others are known.",
+        ),
+        Check::condition(
+            "hour_of_messages",
+            "(preferred_hour IS NULL) = (msg_sent_30d = 0)",
+            &["msg_sent_30d", "preferred_hour"],
+            "Hours come from messages and their number from activity: if they differ, activity is out of date.",
+        )
+        .warn(),
+        Check::condition(
+            "groups",
+            "(avg_group_size IS NULL) = (group_count = 0) AND coalesce(avg_group_size >= 1, true)",
+            &["group_count", "avg_group_size"],
+            "A group of the user has at least the user.",
+        ),
+        Check::condition(
+            "velocity",
+            "message_velocity_7d = CAST(msg_sent_7d AS DOUBLE) / 7",
+            &["msg_sent_7d", "message_velocity_7d"],
+            "Velocity is messages a day.",
+        ),
+        Check::condition(
+            "trend",
+            "engagement_trend BETWEEN 2 * msg_sent_7d - msg_sent_30d AND msg_sent_7d",
+            &["msg_sent_7d", "msg_sent_30d", "engagement_trend"],
+            "The 7 days before are part of the last 30.",
+        ),
+        Check::condition("date", "feature_date <= $as_of_date", &[], "The last date is that of as_of."),
+        Check::relation("user", "user_id", "silver.users", "user_id", "Only known users have a row."),
+    ],
     query: Query::Sql(include_str!("ml_features.sql")),
 };

@@ -1,5 +1,6 @@
 //! `gold.user_engagement`: how much users take part, and whether they are about to leave.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Dependency, EventTime, Incremental};
@@ -90,5 +91,83 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Daily,
+    checks: &[
+        Check::between("engagement_score", &["engagement_score"], 0, 100, "The parts of the score add up to 100."),
+        Check::condition(
+            "score_rounded",
+            "engagement_score = round(engagement_score, 2)",
+            &["engagement_score"],
+            "The score is rounded to two decimals.",
+        ),
+        Check::between(
+            "active_days_last_7",
+            &["active_days_last_7"],
+            0,
+            7,
+            "Seven days have seven active ones at most.",
+        ),
+        Check::between("active_days_last_30", &["active_days_last_30"], 0, 30, "Thirty days have thirty at most."),
+        Check::at_least(
+            "counts",
+            &[
+                "total_messages_sent",
+                "total_messages_received",
+                "total_reactions_given",
+                "total_reactions_received",
+                "total_calls",
+                "total_call_duration_minutes",
+                "avg_daily_messages",
+                "unique_contacts_messaged",
+                "conversations_participating",
+                "groups_participating",
+            ],
+            0,
+            "Counts are not negative.",
+        ),
+        Check::between(
+            "avg_response_time",
+            &["avg_response_time_minutes"],
+            0,
+            1440,
+            "What comes after more than 24 hours is no reply.",
+        ),
+        Check::condition(
+            "parts",
+            "active_days_last_7 <= active_days_last_30 AND groups_participating <= conversations_participating",
+            &["active_days_last_7", "active_days_last_30", "conversations_participating", "groups_participating"],
+            "A part does not exceed its whole.",
+        ),
+        Check::condition("date", "calculation_date <= $as_of_date", &[], "The last date is that of as_of."),
+        Check::accepted(
+            "activity_trend",
+            "activity_trend",
+            &["increasing", "stable", "decreasing"],
+            "There are three trends.",
+        ),
+        Check::accepted("churn_risk", "churn_risk", &["low", "medium", "high"], "There are three risks."),
+        Check::accepted(
+            "user_segment",
+            "user_segment",
+            &["power_user", "regular", "casual", "at_risk", "churned"],
+            "There are five segments.",
+        ),
+        Check::condition(
+            "segment_of_activity",
+            "user_segment = CASE \
+                WHEN active_days_last_30 >= 25 AND round(avg_daily_messages * 30) >= 100 THEN 'power_user' \
+                WHEN active_days_last_30 >= 15 AND round(avg_daily_messages * 30) >= 30 THEN 'regular' \
+                WHEN active_days_last_30 >= 5 THEN 'casual' WHEN active_days_last_30 >= 1 THEN 'at_risk' ELSE 'churned' END",
+            &["active_days_last_30", "avg_daily_messages", "user_segment"],
+            "Segments follow from active days and messages of the last 30 days.",
+        ),
+        Check::condition(
+            "risk_of_activity",
+            "CASE WHEN active_days_last_30 = 0 THEN churn_risk = 'high' WHEN active_days_last_7 = 0 THEN churn_risk <> 'low' \
+                WHEN 8 * active_days_last_7 < active_days_last_30 THEN churn_risk = 'medium' ELSE churn_risk = 'low' END",
+            &["active_days_last_7", "active_days_last_30", "churn_risk"],
+            "Risks follow from the last active day and the rate of active days.",
+        ),
+        Check::relation("user", "user_id", "silver.users", "user_id", "Only known users have a row."),
+    ],
     query: Query::Sql(include_str!("user_engagement.sql")),
 };

@@ -1,5 +1,6 @@
 //! `silver.calls`: every call, with who was in it.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType, StructField};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
@@ -57,5 +58,47 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
+    checks: &[
+        Check::between("hour", &["hour"], 0, 23, "Hours are those of the clock."),
+        Check::condition(
+            "calendar",
+            "created_date = CAST(created_at AS DATE) AND hour = date_part('hour', created_at)",
+            &["created_at", "created_date", "hour"],
+            "Date and hour are those of created_at in UTC.",
+        ),
+        Check::accepted(
+            "duration_category",
+            "duration_category",
+            &["short", "medium", "long", "unknown"],
+            "There are four categories.",
+        ),
+        Check::condition(
+            "category_of_duration",
+            "duration_category = CASE WHEN duration_seconds IS NULL THEN 'unknown' WHEN duration_seconds < 60 THEN 'short' \
+                WHEN duration_seconds < 600 THEN 'medium' ELSE 'long' END",
+            &["duration_seconds", "duration_category"],
+            "Short is under 60 s, medium under 600 s.",
+        ),
+        Check::at_least("duration", &["duration_seconds", "duration_minutes"], 0, "A negative duration is unknown."),
+        Check::condition(
+            "minutes",
+            "(duration_seconds IS NULL) = (duration_minutes IS NULL) AND coalesce(duration_minutes = duration_seconds / 60, true)",
+            &["duration_seconds", "duration_minutes"],
+            "Both are the same length.",
+        ),
+        Check::condition(
+            "participants",
+            "participant_count = item_count(participants) + 1",
+            &["participant_count"],
+            "The initiator takes part besides the others.",
+        ),
+        Check::condition(
+            "status",
+            "is_completed = coalesce(status = 'ended', false) AND is_missed = coalesce(status = 'missed', false)",
+            &["status", "is_completed", "is_missed"],
+            "The flags follow from the status.",
+        ),
+        Check::row_count("row_count", Some(10), None, "Calls stay in the lake when they are deleted.").warn(),
+    ],
     query: Query::Sql(include_str!("calls.sql")),
 };

@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{cast, lit};
 use datafusion::prelude::{Expr, btrim, coalesce, ident};
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::functions::{days_since, distinct_count, distinct_values};
@@ -53,6 +54,33 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: WriteMode::ReplaceTable,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
+    checks: &[
+        Check::at_least(
+            "counts",
+            &["participant_count", "admin_count", "days_since_last_message", "conversation_age_days"],
+            0,
+            "Counts and ages are not negative.",
+        ),
+        Check::condition(
+            "participants",
+            "participant_count = item_count(participant_ids)",
+            &["participant_count"],
+            "The count is that of the list.",
+        ),
+        Check::condition(
+            "last_message",
+            "(last_message_at IS NULL) = (days_since_last_message IS NULL)",
+            &["last_message_at", "days_since_last_message"],
+            "Both say when, or neither.",
+        ),
+        Check::condition(
+            "is_active",
+            "is_active = coalesce(days_since_last_message <= 29, false)",
+            &["is_active", "days_since_last_message"],
+            "Active means a message in the last 30 days.",
+        ),
+        Check::row_count("row_count", Some(10), None, "Conversations stay in the lake when they are deleted.").warn(),
+    ],
     query: Query::Frames { reads: &[TableName::new("bronze", "conversations")], build: conversations },
 };
 

@@ -1,5 +1,6 @@
 //! `silver.messages`: every message, flat.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
@@ -86,5 +87,61 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
+    checks: &[
+        Check::condition(
+            "ids",
+            "message_id <> '' AND conversation_id <> '' AND sender_id <> ''",
+            &["conversation_id", "sender_id"],
+            "Only messages with a known conversation and sender are here.",
+        ),
+        Check::between("hour", &["hour"], 0, 23, "Hours are those of the clock."),
+        Check::between("day_of_week", &["day_of_week"], 1, 7, "ISO days of the week."),
+        Check::condition(
+            "calendar",
+            "created_date = CAST(created_at AS DATE) AND hour = date_part('hour', created_at) \
+                AND day_of_week = date_part('isodow', created_date) AND is_weekend = (day_of_week >= 6)",
+            &["created_at", "created_date", "hour", "day_of_week", "is_weekend"],
+            "Date, hour, day and weekend are those of created_at in UTC.",
+        ),
+        Check::at_least(
+            "counts",
+            &["content_length", "attachment_count", "reaction_count", "unique_reactors", "read_count"],
+            0,
+            "Counts are not negative.",
+        ),
+        Check::condition(
+            "attachments",
+            "has_attachments = (attachment_count > 0) AND item_count(attachment_types) <= attachment_count",
+            &["has_attachments", "attachment_count"],
+            "The columns on attachments agree.",
+        ),
+        Check::condition(
+            "reactions",
+            "unique_reactors <= reaction_count AND (unique_reactors = 0) = (reaction_count = 0)",
+            &["reaction_count", "unique_reactors"],
+            "Who reacted did so at least once.",
+        ),
+        Check::condition(
+            "reply",
+            "is_reply = (reply_to_message_id IS NOT NULL)",
+            &["is_reply", "reply_to_message_id"],
+            "A reply names what it answers.",
+        ),
+        Check::condition(
+            "encrypted",
+            "NOT is_encrypted OR content_length IS NULL",
+            &["is_encrypted", "content_length"],
+            "An encrypted message has no readable content.",
+        ),
+        Check::relation(
+            "sender",
+            "sender_id",
+            "silver.users",
+            "user_id",
+            "Messages of unknown senders count, but a sudden lot of them means that users are missing.",
+        )
+        .warn(),
+        Check::row_count("row_count", Some(10), None, "Messages stay in the lake when they are deleted.").warn(),
+    ],
     query: Query::Sql(include_str!("messages.sql")),
 };

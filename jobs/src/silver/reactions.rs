@@ -1,5 +1,6 @@
 //! `silver.reactions`: who reacted to what.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
@@ -43,5 +44,27 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
+    checks: &[
+        Check::condition(
+            "ids",
+            "message_id <> '' AND user_id <> '' AND emoji <> '' AND conversation_id <> '' AND message_sender_id <> ''",
+            &["conversation_id", "message_sender_id"],
+            "A reaction is by somebody to some message.",
+        ),
+        Check::condition(
+            "calendar",
+            "reacted_date = CAST(reacted_at AS DATE)",
+            &["reacted_at", "reacted_date"],
+            "The date is that of reacted_at in UTC.",
+        ),
+        Check::relation(
+            "message",
+            "message_id",
+            "bronze.messages",
+            "message_id",
+            "Reactions stand in the documents of messages.",
+        )
+        .on_demand(),
+    ],
     query: Query::Sql(include_str!("reactions.sql")),
 };

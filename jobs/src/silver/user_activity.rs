@@ -1,5 +1,6 @@
 //! `silver.user_activity`: what users did and received, day by day.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
@@ -105,5 +106,47 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Daily,
+    checks: &[
+        Check::at_least(
+            "counts",
+            &[
+                "messages_sent",
+                "messages_received",
+                "reactions_given",
+                "reactions_received",
+                "calls_initiated",
+                "calls_received",
+                "total_call_duration_minutes",
+                "conversations_active",
+                "new_conversations_started",
+                "media_shared",
+                "sessions",
+            ],
+            0,
+            "Counts are not negative.",
+        ),
+        Check::condition("date", "activity_date <= $as_of_date", &[], "Nothing happens after as_of."),
+        Check::condition(
+            "not_idle",
+            "messages_sent + messages_received + reactions_given + reactions_received + calls_initiated + calls_received \
+                + sessions > 0",
+            &["messages_sent", "messages_received", "reactions_given", "reactions_received", "sessions"],
+            "A user without any activity on a date has no row.",
+        ),
+        Check::condition(
+            "is_active_day",
+            "CASE WHEN messages_sent + reactions_given + calls_initiated > 0 THEN is_active_day \
+                WHEN calls_received = 0 THEN NOT is_active_day ELSE true END",
+            &["messages_sent", "reactions_given", "calls_initiated", "calls_received", "is_active_day"],
+            "Active is who sent a message, gave a reaction, placed or joined a call.",
+        ),
+        Check::condition(
+            "messages",
+            "(conversations_active = 0) = (messages_sent = 0) AND conversations_active <= messages_sent \
+                AND new_conversations_started <= conversations_active AND media_shared <= messages_sent",
+            &["messages_sent", "conversations_active", "new_conversations_started", "media_shared"],
+            "What is counted of the messages sent does not exceed them.",
+        ),
+    ],
     query: Query::Sql(include_str!("user_activity.sql")),
 };

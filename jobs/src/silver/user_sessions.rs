@@ -1,5 +1,6 @@
 //! `silver.user_sessions`: stretches of time in which a user was at it.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
@@ -54,5 +55,41 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         is_calendar: false,
     },
     schedule: Schedule::Hourly,
+    checks: &[
+        Check::condition(
+            "order",
+            "session_start <= session_end AND session_end < $as_of",
+            &["session_start", "session_end"],
+            "A session ends after it starts and before as_of.",
+        ),
+        Check::condition(
+            "calendar",
+            "session_date = CAST(session_start AS DATE)",
+            &["session_date"],
+            "A session belongs to the UTC date on which it starts.",
+        ),
+        Check::at_least("events", &["event_count"], 1, "A session has an event."),
+        Check::condition(
+            "minutes",
+            "duration_minutes = CAST(CAST(session_end AS BIGINT) - CAST(session_start AS BIGINT) AS DOUBLE) / 60000000",
+            &["session_end", "duration_minutes"],
+            "The length is from start to end.",
+        ),
+        Check::condition(
+            "gaps",
+            "duration_minutes <= 30 * (event_count - 1)",
+            &["duration_minutes", "event_count"],
+            "Gaps between events are at most 30 minutes.",
+        ),
+        Check::query(
+            "maximal",
+            "SELECT * FROM ( \
+                SELECT *, lag(session_end) OVER (PARTITION BY user_id ORDER BY session_start) AS previous_end FROM checked \
+            ) AS sessions WHERE session_start <= previous_end + INTERVAL '30 minutes'",
+            &["session_end"],
+            "Sessions of a user are more than 30 minutes apart, or they would be one.",
+        )
+        .on_demand(),
+    ],
     query: Query::Sql(include_str!("user_sessions.sql")),
 };

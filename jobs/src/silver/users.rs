@@ -1,5 +1,6 @@
 //! `silver.users`: who uses the chat.
 
+use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
 use crate::incremental::Incremental;
@@ -50,5 +51,15 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     write_mode: WriteMode::ReplaceTable,
     incremental: Incremental::EVERYTHING,
     schedule: Schedule::Daily,
+    checks: &[
+        Check::at_least("ages", &["account_age_days", "last_seen_days_ago"], 0, "What is after as_of is 0 days ago."),
+        Check::condition(
+            "last_seen",
+            "(last_seen_at IS NULL) = (last_seen_days_ago IS NULL)",
+            &["last_seen_at", "last_seen_days_ago"],
+            "Both say when, or neither.",
+        ),
+        Check::row_count("row_count", Some(10), None, "Users stay in the lake when they leave.").warn(),
+    ],
     query: Query::Sql(include_str!("users.sql")),
 };

@@ -2,8 +2,8 @@
 //!
 //! `case.json` says what the case is about and when it runs. Expected rows are written by hand from the
 //! definitions, never taken from a run. Each case is run in several layouts of the same rows, and once with
-//! its plans sent through their serialised form; all must give the expected rows, in any order. What rows
-//! leave out is described in the module `rows`.
+//! its plans sent through their serialised form; all must give the expected rows, in any order, and these
+//! must pass the job's checks. What rows leave out is described in the module `rows`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use chrono::DateTime;
 use quickchat_jobs::{Catalog, Job, RunParameters, TableName};
 use serde_json::Value;
 
+use crate::checks;
 use crate::lake::{self, Layout, PLAIN, Tables};
 use crate::plans;
 use crate::rows::{self, Row};
@@ -92,6 +93,10 @@ async fn run_case(catalog: &Catalog, job: &Job, case: &Case) -> Result<(), Strin
         let plan = lake::plan(&context, job, &case.parameters).await;
         let batches = lake::under_contract(job, &lake::collect(&context, plan).await);
         check(case, job, rows::from_batches(&batches), &format!("{layout:?}"))?;
+        let errors = checks::errors(catalog, job, &case.tables, &batches, &case.parameters).await;
+        if !errors.is_empty() {
+            return Err(format!("{} fails its own checks: {errors:#?}", case.name));
+        }
     }
     let context = lake::session(catalog, job, &case.tables, SENT);
     let plan = lake::plan(&context, job, &case.parameters).await;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cases;
+mod checks;
 mod contracts;
 mod lake;
 mod plans;

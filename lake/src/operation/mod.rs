@@ -2,7 +2,7 @@
 //!
 //! Each operation builds logical plans, has them run by a [`QueryRunner`] (the cluster), and commits what the writers
 //! report. The process that calls them holds lists of files and counts, never rows; but for `put`, whose few rows are
-//! its own.
+//! its own. Between write and commit a [`Review`] may look at what is about to become visible, and refuse it.
 
 mod buckets;
 mod discard;
@@ -11,6 +11,7 @@ mod land;
 mod put;
 mod record;
 mod replace;
+mod review;
 mod stage;
 mod target;
 mod upsert;
@@ -29,6 +30,7 @@ pub use functions::{functions, row_hash};
 pub use land::{Landed, LandingColumns};
 pub use put::{Put, put};
 pub use replace::Scope;
+pub use review::{Proposal, Review};
 pub use stage::Staged;
 pub use target::Target;
 pub use upsert::Upsert;
@@ -55,6 +57,7 @@ pub struct Lake {
     tables: Tables,
     session: SessionState,
     runner: Arc<dyn QueryRunner>,
+    reviewer: Option<Arc<dyn Review>>,
     file_bytes: u64,
 }
 
@@ -84,7 +87,7 @@ pub struct Written {
 impl Lake {
     /// Operations on `tables`, planned in `session` and run by `runner`.
     pub fn new(tables: Tables, session: SessionState, runner: Arc<dyn QueryRunner>) -> Self {
-        Self { tables, session, runner, file_bytes: FILE_BYTES }
+        Self { tables, session, runner, reviewer: None, file_bytes: FILE_BYTES }
     }
 
     /// The tables.
@@ -101,6 +104,12 @@ impl Lake {
     #[must_use]
     pub fn with_runner(&self, runner: Arc<dyn QueryRunner>) -> Self {
         Self { runner, ..self.clone() }
+    }
+
+    /// The same operations, with every change looked at before it is committed.
+    #[must_use]
+    pub fn with_review(&self, reviewer: Arc<dyn Review>) -> Self {
+        Self { reviewer: Some(reviewer), ..self.clone() }
     }
 
     /// The same operations, with data files of about this size.

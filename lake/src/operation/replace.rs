@@ -13,6 +13,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 
 use super::buckets::{BUCKET, Buckets};
 use super::discard::discard;
+use super::review::Proposal;
 use super::{CommitNote, Lake, Target, Written};
 use crate::commit::{Commit, Outcome, ReadSet, commit, partition_path};
 use crate::history::PartitionValues;
@@ -84,6 +85,11 @@ impl Lake {
             if change.is_empty() && base.is_some() {
                 discard(self.tables(), &target.url, &change.dropped).await;
                 return Ok(change.written(None));
+            }
+            let proposal = Proposal::new(self.tables(), target, base.as_deref(), &change.adds, &change.removes);
+            if let Err(error) = self.review(&proposal).await {
+                discard(self.tables(), &target.url, &new).await;
+                return Err(error);
             }
             let outcome = commit(
                 self.tables(),

@@ -35,6 +35,7 @@ use deltalake::protocol::{DeltaOperation, MergePredicate};
 use super::buckets::{BUCKET, Buckets};
 use super::functions::row_hash;
 use super::replace::removal;
+use super::review::Proposal;
 use super::{CommitNote, Lake, Landed, Target, Written, discard::discard};
 use crate::commit::{Commit, Outcome, ReadSet, commit};
 use crate::scan::{DeltaScan, FileStatistics, Subset};
@@ -149,6 +150,11 @@ impl Lake {
             bytes: adds.iter().map(|add| u64::try_from(add.size).unwrap_or(0)).sum(),
         };
         let change = step.commit(adds.clone(), &judgement, &written, note)?;
+        let proposal = Proposal::new(self.tables(), upsert.target, base, &change.adds, &change.removes).merged();
+        if let Err(error) = self.review(&proposal).await {
+            discard(self.tables(), &upsert.target.url, &adds).await;
+            return Err(error);
+        }
         Ok(match commit(self.tables(), &upsert.target.url, base, change).await? {
             Outcome::Committed(version) => Ok(Written { version: Some(version), ..written }),
             Outcome::Outdated { reason } => {

@@ -18,7 +18,7 @@ use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
 
 use super::files::{FileScan, plan_files};
-use super::statistics::{prune, prune_partitions};
+use super::statistics::{FileStatistics, prune, prune_partitions};
 use crate::snapshot::{PinnedTable, Tables};
 use crate::{Result, TableUrl};
 
@@ -49,6 +49,19 @@ pub enum ScanSource {
         version: u64,
         /// The part of its files to read.
         subset: Subset,
+    },
+    /// A pinned version of a table with some files taken away and others, not yet committed, put in their place.
+    Changed {
+        /// The table.
+        table: TableUrl,
+        /// Its id.
+        table_id: String,
+        /// The version.
+        version: u64,
+        /// Paths of files of that version that are left out.
+        removed: Vec<String>,
+        /// Files in the table's folder that are read besides.
+        added: Vec<Add>,
     },
     /// Files that were written but are (not yet) part of any table.
     Files {
@@ -100,6 +113,49 @@ impl DeltaScan {
         Self { tables: tables.clone(), encoded, schema }
     }
 
+    /// A scan of files that were written for a partitioned table and are not yet part of it.
+    pub(crate) fn written(
+        tables: &Tables,
+        folder: TableUrl,
+        files: Vec<Add>,
+        schema: SchemaRef,
+        partition_columns: Vec<String>,
+    ) -> Self {
+        let scan = Self::files(tables, folder, files.iter().map(bare).collect(), schema);
+        Self { encoded: EncodedScan { partition_columns, ..scan.encoded }, ..scan }
+    }
+
+    /// A scan of a pinned table without the files of the paths `removed` and with the files `added`, which are in its
+    /// folder but not yet part of it.
+    pub(crate) fn changed(
+        tables: &Tables,
+        pinned: &PinnedTable,
+        removed: Vec<String>,
+        added: Vec<Add>,
+        schema: SchemaRef,
+    ) -> Self {
+        let scan = Self::of(tables, pinned);
+        let source = ScanSource::Changed {
+            table: pinned.url.clone(),
+            table_id: pinned.metadata.id().to_owned(),
+            version: pinned.version,
+            removed,
+            added: added.iter().map(bare).collect(),
+        };
+        Self { encoded: EncodedScan { source, ..scan.encoded }, schema, ..scan }
+    }
+
+    /// The same scan with every column said to be nullable.
+    ///
+    /// Engines take a schema's word for it that a column is never null: a question whether it is, is answered without a
+    /// look, and a null that is there after all ends the query. A check of what others wrote has to ask all the same.
+    #[must_use]
+    pub fn nullable(mut self) -> Self {
+        let fields = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self
+    }
+
     /// Adds a last column of the given name that holds the path of the file that a row was read from.
     #[must_use]
     pub fn with_file_column(mut self, name: &str) -> Self {
@@ -121,6 +177,12 @@ impl DeltaScan {
     async fn resolve(&self) -> Result<(TableUrl, Vec<Add>)> {
         match &self.encoded.source {
             ScanSource::Files { folder, files } => Ok((folder.clone(), files.clone())),
+            ScanSource::Changed { table, table_id, version, removed, added } => {
+                let pinned = self.tables.version(table, *version, Some(table_id)).await?;
+                let removed: HashSet<&str> = removed.iter().map(String::as_str).collect();
+                let staying = pinned.files.iter().filter(|file| !removed.contains(file.path.as_str()));
+                Ok((table.clone(), staying.chain(added).cloned().collect()))
+            }
             ScanSource::Version { table, table_id, version, subset } => {
                 let pinned = self.tables.version(table, *version, Some(table_id)).await?;
                 let files = match subset {
@@ -153,6 +215,13 @@ impl DeltaScan {
             self.schema.fields().iter().cloned().partition(|field| from_log(field.name()));
         (Arc::new(Schema::new(stored)), logged)
     }
+}
+
+/// A file without what only the log needs. The list of a large write's files travels with the plan, and statistics and
+/// tags are most of it.
+fn bare(file: &Add) -> Add {
+    let stats = FileStatistics::rows(file).map(|rows| format!("{{\"numRecords\":{rows}}}"));
+    Add { stats, tags: None, ..file.clone() }
 }
 
 fn in_partitions(file: &Add, wanted: &[BTreeMap<String, Option<String>>]) -> bool {

@@ -32,6 +32,22 @@ const ROW_GROUP_ROWS: usize = 256 << 10;
 /// The same bound for rows that are so wide that their number bounds nothing.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
+/// By these words the refusal of nulls in a required column is known again: what a task says comes back from the
+/// cluster as text.
+const NULLS_REFUSED: &str = "but the table's contract says it never is";
+
+/// Whether an error says that a writer refused rows because of nulls in a column that the table requires.
+pub fn refuses_nulls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().contains(NULLS_REFUSED) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Writes the rows of one output into files.
 pub(super) struct FileSink {
     store: Arc<PrefixStore<Arc<dyn object_store::ObjectStore>>>,
@@ -162,7 +178,7 @@ impl FileSink {
             };
             if !field.is_nullable() && column.null_count() > 0 {
                 return Err(DataFusionError::Execution(format!(
-                    "cannot write {}: column {} is null in {} of {} rows, but the table's contract says it never is",
+                    "cannot write {}: column {} is null in {} of {} rows, {NULLS_REFUSED}",
                     self.folder,
                     field.name(),
                     column.null_count(),

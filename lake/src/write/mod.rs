@@ -22,6 +22,7 @@ mod planner;
 mod receipt;
 
 pub use exec::WriteExec;
+pub use files::refuses_nulls;
 pub use node::WriteNode;
 pub use output::{Distribution, FILE_BYTES, FileOutput, Output, Sink, WriteSpec};
 pub use planner::WritePlanner;

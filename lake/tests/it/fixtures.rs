@@ -23,7 +23,9 @@ use deltalake::kernel::Add;
 use futures::StreamExt;
 use object_store::memory::InMemory;
 use quickchat_lake::commit::TransactionId;
-use quickchat_lake::operation::{CommitNote, Lake, LandingColumns, QueryRunner, Scope, Target, Upsert, Written};
+use quickchat_lake::operation::{
+    CommitNote, Lake, LandingColumns, QueryRunner, Review, Scope, Target, Upsert, Written,
+};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
 use quickchat_lake::stores::ObjectStores;
@@ -80,6 +82,11 @@ impl Bench {
     /// The same lake, with queries run by another runner.
     pub fn with_runner(&self, runner: Arc<dyn QueryRunner>) -> Self {
         Self { lake: self.lake.with_runner(runner), ..self.clone() }
+    }
+
+    /// The same lake, with every change looked at before it is committed.
+    pub fn with_review(&self, review: Arc<dyn Review>) -> Self {
+        Self { lake: self.lake.with_review(review), ..self.clone() }
     }
 
     pub async fn latest(&self, target: &Target) -> Arc<PinnedTable> {

@@ -13,6 +13,7 @@ mod history;
 mod interoperability;
 mod put;
 mod replace;
+mod review;
 mod scan;
 mod store;
 mod upsert;
