@@ -9,7 +9,9 @@
 //!   written file, the Delta `add` action, and nothing else.
 //! * [`commit`]: the client turns these rows into one Delta version with a transaction id, so that a commit is never
 //!   applied twice and never half.
+//! * [`history`]: what the versions of a table are, and what each changed.
 //! * [`operation`]: append, replace and upsert, built from the three above.
+//! * [`maintenance`]: what keeps tables fast and small: optimize, vacuum, checkpoints.
 //!
 //! Delta's log is read and its actions are written with `deltalake`, without that crate's own query engine: its scan
 //! cannot be serialised and its writers run where the call is made.
@@ -20,12 +22,16 @@
 pub mod codec;
 pub mod commit;
 mod error;
+pub mod history;
 mod location;
+pub mod maintenance;
 pub mod operation;
 pub mod scan;
+mod schema;
 pub mod snapshot;
 pub mod stores;
 pub mod write;
 
 pub use error::{ErrorClass, LakeError, Result};
 pub use location::{LakeRoot, TableUrl};
+pub use schema::COMMENT;

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::scan::FileStatistics;
+use crate::schema::bare;
 use crate::stores::ObjectStores;
 use crate::{ErrorClass, LakeError, Result, TableUrl};
 
@@ -36,7 +37,7 @@ pub struct PinnedTable {
     pub url: TableUrl,
     /// The version.
     pub version: u64,
-    /// Columns in the order of the table's metadata, partition columns at their place.
+    /// Columns in the order of the table's metadata, partition columns at their place, without descriptions.
     pub schema: SchemaRef,
     /// Names of the partition columns.
     pub partition_columns: Vec<String>,
@@ -129,7 +130,7 @@ impl Tables {
         Ok(self.keep(pinned))
     }
 
-    /// Pins the version that was the newest at `instant`.
+    /// Pins the version that was the newest at `instant`, by the store's clock.
     pub async fn at(&self, table: &TableUrl, instant: DateTime<Utc>) -> Result<Arc<PinnedTable>> {
         let log = self.log_store(table)?;
         let mut handle = DeltaTable::new(Arc::clone(&log));
@@ -138,6 +139,13 @@ impl Tables {
             Err(_) if !self.has_log(table, &log).await? => return Err(no_table(table)),
             Err(error) => return Err(LakeError::log("find the version of an instant", table, error)),
         };
+        // delta-rs gives the oldest version for an instant before it.
+        let entries = self.log_entries(table).await?;
+        if entries.iter().any(|entry| entry.version == version && entry.is_commit() && entry.modified > instant) {
+            let newest = self.latest(table).await?.ok_or_else(|| no_table(table))?.version;
+            let wanted = format!("of {}", instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+            return Err(LakeError::NoVersion { table: table.to_string(), wanted, newest });
+        }
         self.version(table, version, None).await
     }
 
@@ -155,6 +163,13 @@ impl Tables {
             }
         }
         Ok(Map::new())
+    }
+
+    /// delta-rs' view of one version.
+    pub(crate) async fn handle(&self, table: &TableUrl, version: u64) -> Result<DeltaTable> {
+        let mut handle = DeltaTable::new(self.log_store(table)?);
+        handle.load_version(version).await.map_err(|error| LakeError::log("read the log", table, error))?;
+        Ok(handle)
     }
 
     async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
@@ -209,7 +224,7 @@ fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
     Ok(PinnedTable {
         url: table.clone(),
         version: snapshot.version(),
-        schema: snapshot.arrow_schema(),
+        schema: bare(&snapshot.arrow_schema()),
         partition_columns: snapshot.metadata().partition_columns().to_vec(),
         files,
         metadata: snapshot.metadata().clone(),
@@ -233,6 +248,6 @@ fn no_table(table: &TableUrl) -> LakeError {
     LakeError::NoTable { table: table.to_string() }
 }
 
-fn corrupt(error: serde_json::Error) -> DeltaTableError {
+pub(crate) fn corrupt(error: serde_json::Error) -> DeltaTableError {
     DeltaTableError::Generic(format!("an action is no JSON: {error}"))
 }

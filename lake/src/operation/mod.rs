@@ -5,6 +5,7 @@
 
 mod buckets;
 mod discard;
+mod evolution;
 mod functions;
 mod land;
 mod replace;
@@ -26,6 +27,11 @@ pub use land::{Landed, LandingColumns};
 pub use replace::Scope;
 pub use target::Target;
 pub use upsert::Upsert;
+
+pub(crate) use buckets::{BUCKET, Buckets};
+pub(crate) use discard::discard;
+pub(crate) use functions::row_bucket;
+pub(crate) use replace::removal;
 
 use crate::commit::TransactionId;
 use crate::snapshot::Tables;
@@ -103,11 +109,16 @@ impl Lake {
         Self { file_bytes, ..self.clone() }
     }
 
-    fn frame(&self, plan: LogicalPlan) -> DataFrame {
+    /// The size that data files aim for.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    pub(crate) fn frame(&self, plan: LogicalPlan) -> DataFrame {
         DataFrame::new(self.session.clone(), plan)
     }
 
-    async fn write(&self, rows: DataFrame, spec: WriteSpec) -> Result<Receipts> {
+    pub(crate) async fn write(&self, rows: DataFrame, spec: WriteSpec) -> Result<Receipts> {
         let label = spec.name.clone();
         let table = label.clone();
         let plan = WriteNode::try_new(rows.into_unoptimized_plan(), Arc::new(spec))
@@ -116,7 +127,7 @@ impl Lake {
         Receipts::decode(&self.run(plan, &label).await?)
     }
 
-    async fn run(&self, plan: LogicalPlan, label: &str) -> Result<Vec<RecordBatch>> {
+    pub(crate) async fn run(&self, plan: LogicalPlan, label: &str) -> Result<Vec<RecordBatch>> {
         self.runner.run(plan, label).await.map_err(LakeError::Runner)
     }
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{FileScan, plan_files};
 use super::statistics::prune;
+use crate::schema::bare;
 use crate::snapshot::{PinnedTable, Tables};
 use crate::{Result, TableUrl};
 
@@ -98,6 +99,14 @@ impl DeltaScan {
         let source = ScanSource::Files { folder, files };
         let encoded = EncodedScan { source, partition_columns: Vec::new(), file_column: None };
         Self { tables: tables.clone(), encoded, schema }
+    }
+
+    /// The same files with the columns of `schema`. A file that lacks one of them, since it is older than the column,
+    /// has null there.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Schema) -> Self {
+        self.schema = bare(schema);
+        self
     }
 
     /// Adds a last column of the given name that holds the path of the file that a row was read from.

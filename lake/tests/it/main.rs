@@ -6,14 +6,18 @@
 
 mod cluster;
 mod commit;
+mod evolution;
 mod failure;
 mod fixtures;
 mod foreign;
 mod history;
 mod interoperability;
+mod log;
+mod optimize;
 mod replace;
 mod scan;
 mod store;
 mod upsert;
 mod upsert_random;
+mod vacuum;
 mod write;
