@@ -3,6 +3,7 @@
 //! * [`cluster`]: a Ballista cluster, inside this process or remote, and plans submitted to it.
 //! * [`run`]: the jobs of the catalog, from pinned inputs to committed tables.
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
+//! * [`maintenance`]: what keeps the lake fast and small.
 //! * [`config`]: flags over environment over file over defaults, validated once.
 //! * [`commands`]: the command line.
 //!
@@ -16,6 +17,8 @@ pub mod cluster;
 pub mod commands;
 pub mod config;
 mod error;
+mod instant;
+pub mod maintenance;
 mod output;
 mod progress;
 #[cfg(test)]
@@ -23,6 +26,7 @@ mod readme;
 pub mod run;
 mod sources;
 pub mod tables;
+mod time_travel;
 
 pub use error::{ErrorClass, RunError, with_causes};
 pub use sources::Sources;

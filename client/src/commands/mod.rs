@@ -1,6 +1,7 @@
 //! The command line: one module a command, thin; what it does is in the library.
 
 mod jobs;
+mod maintain;
 mod run;
 mod sample;
 mod sql;
@@ -34,6 +35,9 @@ enum Command {
     /// The tables of the lake
     #[command(subcommand)]
     Tables(tables::TablesCommand),
+    /// Keep tables fast and small
+    #[command(subcommand)]
+    Maintain(maintain::MaintainCommand),
     /// Run one SELECT over the lake, on the cluster
     Sql(sql::SqlArguments),
     /// Make a realistic export folder
@@ -107,6 +111,7 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
         Command::Run(arguments) => run::run(&config, &arguments).await,
         Command::Jobs(command) => jobs::jobs(&config, &command),
         Command::Tables(command) => tables::tables(&config, &command).await,
+        Command::Maintain(command) => maintain::maintain(&config, &command).await,
         Command::Sql(arguments) => sql::sql(&config, &arguments).await,
         Command::Sample(arguments) => sample::sample(&config, &arguments),
     }

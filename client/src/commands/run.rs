@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use quickchat_jobs::{Catalog, Job};
 use quickchat_sources::ExportFolder;
@@ -13,6 +13,7 @@ use super::{CommandError, INTERRUPTED, cluster};
 use crate::Sources;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::instant::parse_instant;
 use crate::output;
 use crate::progress::Display;
 use crate::run::{Run, RunOptions};
@@ -86,7 +87,8 @@ async fn give_up(run: &Run, cluster: Cluster) {
     cluster.stop().await;
 }
 
-async fn interrupted() {
+/// Waits for Ctrl-C.
+pub(super) async fn interrupted() {
     if let Err(error) = tokio::signal::ctrl_c().await {
         tracing::warn!(%error, "an interrupt cannot be noticed on this system");
         std::future::pending::<()>().await;
@@ -130,25 +132,4 @@ fn dry_run(config: &Config, jobs: &[&Job]) -> Result<u8, CommandError> {
         table
     })?;
     Ok(0)
-}
-
-fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(NaiveTime::MIN).and_utc());
-    }
-    DateTime::parse_from_rfc3339(text)
-        .map(|instant| instant.to_utc())
-        .map_err(|error| format!("{error}; write 2026-01-31 or 2026-01-31T12:00:00Z"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instants_and_dates() {
-        assert_eq!(parse_instant("2026-01-31").unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
-        assert_eq!(parse_instant("2026-01-31T01:00:00+01:00").unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
-        assert!(parse_instant("yesterday").unwrap_err().contains("2026-01-31"));
-    }
 }

@@ -20,7 +20,9 @@ pub(crate) use inputs::register;
 pub mod observer;
 pub mod report;
 mod steps;
+pub(crate) use steps::ClusterRunner;
 mod target;
+pub(crate) use target::target;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,7 +41,7 @@ use observer::Observer;
 use report::{JobReport, RunReport};
 
 /// Folder of the lake for temporary files; one folder a run inside.
-const LANDING_FOLDER: &str = "_landing";
+pub(crate) const LANDING_FOLDER: &str = "_landing";
 
 /// Key in `commitInfo` of what this program notes about a version.
 pub const COMMIT_KEY: &str = "quickchat";
