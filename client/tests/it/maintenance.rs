@@ -2,9 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::logical_expr::LogicalPlan;
+use quickchat_client::cluster::{Cluster, EmbeddedOptions};
+use quickchat_executor::MemoryLimit;
+use quickchat_lake::commit::TransactionId;
+use quickchat_lake::operation::{CommitNote, Lake, QueryRunner, Scope, Target, Written};
+use quickchat_lake::{COMMENT, LakeRoot, TableUrl};
+use serde_json::{Map, Value};
 
 use crate::fixtures::{
     RANDOM_AS_OF, SAMPLE_AS_OF, assert_equals_reference, make_sample, pipeline, sample, select, steps,
@@ -184,4 +193,74 @@ fn descriptions_are_part_of_the_tables() {
     for column in contract.columns {
         assert_eq!(described[column.name], column.about, "{}", column.name);
     }
+}
+
+/// Runs the lake's queries on a cluster.
+struct Runner(Cluster);
+
+#[async_trait::async_trait]
+impl QueryRunner for Runner {
+    async fn run(
+        &self,
+        plan: LogicalPlan,
+        label: &str,
+    ) -> Result<Vec<RecordBatch>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.submit(&plan, label).await?.collect().await?)
+    }
+}
+
+/// Two versions of a table, the second with a column more, each replacing one of its partitions.
+async fn evolve(url: &TableUrl) {
+    let options = EmbeddedOptions { slots: 2, memory: MemoryLimit::Bytes(256 << 20), work_dir: None };
+    let cluster = Cluster::embedded(options).await.unwrap();
+    let session = cluster.session().unwrap();
+    let operations = Lake::new(cluster.engine().tables().clone(), session.state(), Arc::new(Runner(cluster.clone())));
+    let mut fields = vec![Field::new("id", DataType::Utf8, false), Field::new("day", DataType::Date32, true)];
+    for (sequence, day, query) in [
+        (1, "2026-01-01", "SELECT 'a' AS id, DATE '2026-01-01' AS day"),
+        (
+            2,
+            "2026-01-02",
+            "SELECT 'b' AS id, DATE '2026-01-02' AS day, 7 AS mood UNION ALL SELECT 'c', DATE '2026-01-02', 8",
+        ),
+    ] {
+        if sequence == 2 {
+            let comment = [(COMMENT.to_owned(), "How they feel.".to_owned())];
+            fields.push(Field::new("mood", DataType::Int64, true).with_metadata(comment.into()));
+        }
+        let target = Target {
+            name: "gold.moods".to_owned(),
+            url: url.clone(),
+            schema: Arc::new(Schema::new(fields.clone())),
+            partition_columns: vec!["day".to_owned()],
+            key: vec!["id".to_owned()],
+            metadata_columns: Vec::new(),
+            statistics_columns: fields.iter().map(|field| field.name().clone()).filter(|name| name != "day").collect(),
+        };
+        let transaction = TransactionId { application: "test".to_owned(), sequence, run: format!("run {sequence}") };
+        let info = |_: &Written| Map::new();
+        let query = session.sql(query).await.unwrap().into_unoptimized_plan();
+        let scope = Scope::Partitions(vec![[("day".to_owned(), Some(day.to_owned()))].into()]);
+        operations.replace(&target, query, &scope, &CommitNote { transaction, info: &info }).await.unwrap();
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_engine_reads_null_in_rows_that_are_older_than_a_column() {
+    let folder = scratch("evolved").join("lake");
+    let lake = LakeRoot::parse(folder.to_str().unwrap()).unwrap();
+    evolve(&lake.table("gold", "moods")).await;
+    let code = "import sys, json, deltalake\n\
+                table = deltalake.DeltaTable(sys.argv[1])\n\
+                fields = json.loads(table.schema().to_json())['fields']\n\
+                rows = table.to_pyarrow_table().select(['id', 'mood']).to_pylist()\n\
+                print(json.dumps({'comments': [f['metadata'].get('comment') for f in fields], 'version': table.version(),\n\
+                                  'rows': sorted(([r['id'], r['mood']] for r in rows))}))";
+    let python = std::env::var("QUICKCHAT_REFERENCE_PYTHON").expect("run the tests by scripts/test.sh");
+    let seen = run(Command::new(python).args(["-c", code]).arg(folder.join("gold/moods"))).expect(0).json();
+    let expected = serde_json::json!({
+        "comments": [null, null, "How they feel."], "version": 1, "rows": [["a", null], ["b", 7], ["c", 8]]
+    });
+    assert_eq!(seen, expected);
 }

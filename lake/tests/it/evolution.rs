@@ -174,7 +174,7 @@ async fn any_other_change_is_refused_with_a_remedy() {
         })
     };
     let mut row = event("b", "2026-01-01", 1);
-    (row["mood"], row["note"]) = (json!("fine"), json!("n"));
+    (row["mood"], row["note"], row["amount"]) = (json!("fine"), json!("n"), json!("1"));
     let rows = std::slice::from_ref(&row);
     for (changed, parts) in [
         (with_fields(&target, |field| (field.name() != "note").then(|| field.clone())), &["note is unknown"][..]),

@@ -205,7 +205,7 @@ fn message_rows(count: u64, day: &str) -> Vec<Value> {
 #[tokio::test]
 async fn z_order_lets_a_filter_on_either_column_leave_out_most_files() {
     let mut bench = Bench::new();
-    bench.lake = bench.lake.with_file_bytes(40_000);
+    bench.lake = bench.lake.with_file_bytes(20_000);
     let target = messages(&bench);
     let rows = [message_rows(30_000, "2026-01-01"), message_rows(1_000, "2026-01-02")].concat();
     replace_bulk(&bench, &target, &rows).await;
