@@ -106,8 +106,8 @@ async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), Comman
         let state = match shown.version {
             None => "never written".to_owned(),
             Some(version) => format!(
-                "version {version}, {} rows in {} files of {} partitions, {} (files of {} to {}, half of them up to {})",
-                shown.rows.map_or_else(|| "unknown".to_owned(), count),
+                "version {version}, {} rows\n{} files in {} partitions, {}\n{} to {} each, median {}",
+                shown.rows.map_or_else(|| "an unknown number of".to_owned(), count),
                 count(shown.files),
                 count(shown.partitions),
                 bytes(shown.bytes),
@@ -137,7 +137,7 @@ async fn history(config: &Config, view: &LakeView, name: &str, limit: usize) -> 
                 bytes(version.bytes_added),
                 bytes(version.bytes_removed),
                 version.run_id.clone().unwrap_or_default(),
-                version.note.to_string(),
+                if version.note.is_null() { String::new() } else { version.note.to_string() },
             ]);
         }
         out

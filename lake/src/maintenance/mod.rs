@@ -1,7 +1,7 @@
 //! What keeps tables fast and small over the years.
 //!
 //! * [`Lake::optimize`](crate::operation::Lake::optimize) makes few large files out of many small ones, and puts rows
-//!   that are asked for together next to each other ([z-order](crate::maintenance)). It runs on the cluster.
+//!   that are asked for together next to each other (z-order). It runs on the cluster.
 //! * [`vacuum`] deletes files that no recent version names.
 //! * [`checkpoint`] sums up a log and drops entries that nobody can need.
 //!

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::commit::Meanwhile;
 use crate::fixtures::{Bench, actions, batch, count_of, days, event, events, paths, readings, sorted, source};
+use crate::store::{Fault, Request};
 
 const ORDER_TAG: &str = "quickchat.order";
 const FINGERPRINT_TAG: &str = "quickchat.rows";
@@ -458,6 +459,26 @@ async fn random_histories_keep_every_row_once() {
 async fn upsert_all(bench: &Bench, target: &Target, rows: &[Value]) {
     let landing = crate::fixtures::landing_source(target, &[rows], &[], None);
     bench.upsert_landing(target, landing, Some("day")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_exchange_whose_answer_is_lost_or_that_failed_leaves_every_row_once() {
+    for (fault, version) in [(Fault::LoseAnswer, 6), (Fault::RepeatLostAnswer, 6), (Fault::Fail, 5)] {
+        let bench = Bench::new();
+        let (target, rows) = scattered(&bench).await;
+        let mut once = Some(fault.clone());
+        bench.store.set_rule(move |request, path| {
+            let is_commit = request == Request::Put && path.ends_with("00000000000000000006.json");
+            if is_commit { once.take() } else { None }
+        });
+        let done = bench.optimize(&target, &[]).await;
+        bench.store.clear_rule();
+        assert_eq!(done.is_ok(), version == 6, "{fault:?}: {done:?}");
+        assert_eq!(bench.latest(&target).await.version, version);
+        assert_eq!(bench.rows(&target).await, rows);
+        assert_eq!(bench.optimize(&target, &[]).await.unwrap().version, (version == 5).then_some(6));
+        assert_eq!(bench.rows(&target).await, rows);
+    }
 }
 
 #[tokio::test]
