@@ -6,6 +6,7 @@
 //! * [`checks`]: what must hold for tables, before a commit and on demand.
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
 //! * [`export`]: a table as files for those who do not read Delta.
+//! * [`maintenance`]: what keeps the lake fast and small.
 //! * [`config`]: flags over environment over file over defaults, validated once.
 //! * [`commands`]: the command line.
 //!
@@ -21,6 +22,8 @@ pub mod commands;
 pub mod config;
 mod error;
 pub mod export;
+mod instant;
+pub mod maintenance;
 mod output;
 mod progress;
 #[cfg(test)]
@@ -29,6 +32,7 @@ pub mod record;
 pub mod run;
 mod sources;
 pub mod tables;
+mod time_travel;
 
 pub use error::{ErrorClass, RunError, with_causes};
 pub use sources::Sources;

@@ -24,6 +24,14 @@ impl Display {
         Self { bars, running: Mutex::default() }
     }
 
+    /// Takes the bar of a job away and tells how it ended.
+    pub(crate) fn ended(&self, job: &str, how: &str) {
+        if let Some(bar) = self.running.lock().remove(job) {
+            bar.finish_and_clear();
+        }
+        self.say(&format!("{job}: {how}"));
+    }
+
     fn say(&self, line: &str) {
         match &self.bars {
             // A closed standard error is no reason to fail a run.
@@ -60,9 +68,6 @@ impl Observer for Display {
     }
 
     fn job_ended(&self, report: &JobReport) {
-        if let Some(bar) = self.running.lock().remove(&report.job) {
-            bar.finish_and_clear();
-        }
         let what = match &report.state {
             JobState::Changed => format!(
                 "{} written, {} unchanged, {} quarantined",
@@ -74,7 +79,7 @@ impl Observer for Display {
             JobState::Failed { error, .. } => format!("failed: {error}"),
             JobState::Skipped { because } => format!("skipped, since {because} failed"),
         };
-        self.say(&format!("{}: {what} ({:.2} s)", report.job, report.seconds));
+        self.ended(&report.job, &format!("{what} ({:.2} s)", report.seconds));
         // Errors are why the job failed, and told by that.
         for check in report.failed_checks.iter().filter(|check| !check.is_error()) {
             self.say(&format!("{}: {}: check {}", report.job, check.severity, check.describe()));

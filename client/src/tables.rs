@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::run::register;
+use crate::time_travel::{self, Version};
 
 /// Answers questions about a lake.
 #[derive(Debug, Clone)]
@@ -41,6 +42,16 @@ pub enum ViewError {
         name: String,
         /// The most similar names.
         nearest: Vec<String>,
+    },
+    /// A table's version is not written as one.
+    #[error(
+        "{text:?} is no version of table {table}; write {table}@v12, {table}@2026-01-31 or {table}@2026-01-31T13:00:00Z"
+    )]
+    Version {
+        /// The table.
+        table: String,
+        /// What stands behind the `@`.
+        text: String,
     },
     /// The query is not one that may be asked.
     #[error("the query cannot be run: {0}; one SELECT over tables named layer.table is possible")]
@@ -79,6 +90,16 @@ pub struct TableVersion {
     pub operation: String,
     /// The run that did it.
     pub run_id: Option<String>,
+    /// Files that it added.
+    pub files_added: u64,
+    /// Their size.
+    pub bytes_added: u64,
+    /// Files that it removed.
+    pub files_removed: u64,
+    /// Their size.
+    pub bytes_removed: u64,
+    /// Whether rows are different after it; not so after maintenance.
+    pub changes_data: bool,
     /// What the run noted about it.
     pub note: serde_json::Value,
 }
@@ -134,7 +155,9 @@ impl LakeView {
         let newest = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
         let mut versions = Vec::new();
         for version in (0..=newest.version).rev().take(limit) {
-            let info = self.tables.entry(&url, version).await?.unwrap_or_default().info;
+            // The log is shortened from its beginning.
+            let Some(commit) = self.tables.commit_summary(&url, version).await? else { break };
+            let info = &commit.info;
             let text = |key: &str| info.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
             versions.push(TableVersion {
                 version,
@@ -144,6 +167,11 @@ impl LakeView {
                     .and_then(DateTime::from_timestamp_millis),
                 operation: text("operation").unwrap_or_default(),
                 run_id: text(quickchat_lake::commit::RUN_KEY),
+                files_added: commit.files_added,
+                bytes_added: commit.bytes_added,
+                files_removed: commit.files_removed,
+                bytes_removed: commit.bytes_removed,
+                changes_data: commit.changes_data,
                 note: info.get(crate::run::COMMIT_KEY).cloned().unwrap_or_default(),
             });
         }
@@ -167,7 +195,8 @@ impl LakeView {
         Ok(context)
     }
 
-    /// Runs one SELECT over the newest versions of the tables that it names.
+    /// Runs one SELECT over the tables that it names, at their newest versions or at those that it asks for by
+    /// `layer.table@v12` or `layer.table@2026-01-31`.
     pub async fn sql(&self, cluster: &Cluster, query: &str) -> Result<Vec<RecordBatch>, ViewError> {
         let plan = self.plan(cluster, query).await?;
         Ok(cluster.submit(&plan, "sql").await?.collect().await?)
@@ -177,19 +206,39 @@ impl LakeView {
         let context = cluster.session()?;
         let state = context.state();
         let dialect = state.config_options().sql_parser.dialect;
-        let statement = state.sql_to_statement(query, &dialect).map_err(ViewError::Query)?;
+        let query = time_travel::quote_versions(query);
+        let statement = state.sql_to_statement(&query, &dialect).map_err(ViewError::Query)?;
         for reference in state.resolve_table_references(&statement).map_err(ViewError::Query)? {
-            let name = format!("{}.{}", reference.schema().unwrap_or_default(), reference.table());
-            let contract = self.contract(&name)?;
-            let url = self.root.table(contract.table.schema(), contract.table.table());
-            let pinned = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
-            register(&context, &contract.table, Arc::new(DeltaScan::of(&self.tables, &pinned)))
-                .map_err(ViewError::Query)?;
+            let schema = reference.schema().unwrap_or_default();
+            let (table, version) = match time_travel::split(reference.table()) {
+                Ok(found) => found,
+                Err(text) => {
+                    let table = reference.table().split('@').next().unwrap_or_default();
+                    return Err(ViewError::Version { table: format!("{schema}.{table}"), text });
+                }
+            };
+            let contract = self.contract(&format!("{schema}.{table}"))?;
+            let pinned = self.pin(contract, version).await?;
+            let name = TableName::from_parts(schema, reference.table());
+            register(&context, &name, Arc::new(DeltaScan::of(&self.tables, &pinned))).map_err(ViewError::Query)?;
         }
         let plan = state.statement_to_plan(statement).await.map_err(ViewError::Query)?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         read_only.verify_plan(&plan).map_err(ViewError::Query)?;
         Ok(plan)
+    }
+
+    /// A version of a table that can be read; without one, the newest.
+    async fn pin(&self, contract: &Contract, version: Option<Version>) -> Result<Arc<PinnedTable>, ViewError> {
+        let url = self.root.table(contract.table.schema(), contract.table.table());
+        let newest = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
+        let pinned = match version {
+            None => return Ok(newest),
+            Some(Version::Number(version)) => self.tables.version(&url, version, None).await?,
+            Some(Version::At(instant)) => self.tables.at(&url, instant).await?,
+        };
+        self.tables.check_readable(&pinned, &newest).await?;
+        Ok(pinned)
     }
 
     fn unknown(&self, name: &str) -> ViewError {

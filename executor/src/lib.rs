@@ -14,6 +14,7 @@
 pub mod cli;
 mod config;
 mod connection_pool;
+mod doubled_input;
 mod drain;
 mod error;
 mod live_tasks;
@@ -26,6 +27,7 @@ mod task_runtime;
 mod work_dir;
 
 pub use config::ExecutorConfig;
+pub use doubled_input::DOUBLED_INPUT;
 pub use error::{ExecutorError, Stopped};
 pub use memory::{MemoryLimit, MemoryLimitError};
 pub use scheduler_url::{SchedulerUrl, SchedulerUrlError};

@@ -1,4 +1,4 @@
-//! Ballista's execution engine, with two of its faults mended.
+//! Ballista's execution engine, with three of its faults mended.
 //!
 //! **Output files have names of their own.** Ballista names a task's output by the task's number in its stage, and a
 //! stage that runs again counts from 0. A reader takes a partition for local when a file of that name exists in its own
@@ -6,6 +6,8 @@
 //! no rows or with other rows, in the place of what a task of the new attempt had written elsewhere: rows were lost
 //! without an error. Here each run of a task takes a random number, which travels with the output's location; a file
 //! that exists is then the right one, and a straggler of an old attempt cannot write over a new one's output.
+//!
+//! **No output is read twice.** See [`crate::doubled_input`].
 //!
 //! **Cancelled tasks end.** See [`crate::stop_check`] and [`crate::live_tasks`].
 
@@ -24,7 +26,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::connection_pool::ConnectionPool;
 use crate::live_tasks::{LiveTask, LiveTasks};
-use crate::stop_check;
+use crate::{doubled_input, stop_check};
 
 /// Makes the executors of tasks.
 pub(crate) struct TaskEngine {
@@ -49,6 +51,7 @@ impl ExecutionEngine for TaskEngine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        doubled_input::refuse(&plan)?;
         let live = self.tasks.begin(job_id.as_str());
         let output_number = if stop_check::holds_statistics(&plan) { task_id } else { unique_number() };
         let plan = stop_check::insert(plan, live.token())?;

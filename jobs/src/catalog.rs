@@ -149,7 +149,7 @@ impl Catalog {
                     detail: mistake.detail,
                 }
             })?;
-                        jobs.push(Job::new(definition, reads, reads_itself));
+            jobs.push(Job::new(definition, reads, reads_itself));
         }
         let catalog = Self { jobs: graph::topological_order(jobs)? };
         let with_text = |job: &Job| {

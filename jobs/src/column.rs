@@ -83,17 +83,19 @@ pub struct Column {
     pub role: Role,
     /// What the column means, one sentence.
     pub about: &'static str,
+    /// Whether rows that are alike in this column are kept close to each other in the table's files.
+    pub clustered: bool,
 }
 
 impl Column {
     /// A column that is never null.
     pub const fn required(name: &'static str, kind: ColumnType, about: &'static str) -> Self {
-        Self { name, kind, nullable: false, role: Role::Attribute, about }
+        Self { name, kind, nullable: false, role: Role::Attribute, about, clustered: false }
     }
 
     /// A column that may be null.
     pub const fn optional(name: &'static str, kind: ColumnType, about: &'static str) -> Self {
-        Self { name, kind, nullable: true, role: Role::Attribute, about }
+        Self { name, kind, nullable: true, role: Role::Attribute, about, clustered: false }
     }
 
     /// The same column as part of the row key.
@@ -111,6 +113,13 @@ impl Column {
             Role::Attribute | Role::Partition => Role::Partition,
             Role::Key | Role::KeyAndPartition => Role::KeyAndPartition,
         };
+        self
+    }
+
+    /// The same column as one that rows are often asked for by: maintenance puts rows that are alike in it, and in the
+    /// table's other such columns, close to each other.
+    pub const fn clustered(mut self) -> Self {
+        self.clustered = true;
         self
     }
 

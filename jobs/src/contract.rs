@@ -56,6 +56,11 @@ impl Contract {
         METADATA_COLUMNS.into_iter().filter(|name| self.column(name).is_some()).collect()
     }
 
+    /// Names of the columns by which rows lie close to each other in the table's files, in order.
+    pub fn clustered(&self) -> Vec<&'static str> {
+        self.columns.iter().filter(|column| column.clustered).map(|column| column.name).collect()
+    }
+
     /// The schema of the table's rows: order, types and nullability.
     pub fn arrow_schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.columns.iter().map(Column::arrow_field).collect::<Vec<_>>()))

@@ -144,7 +144,7 @@ fn encode(table: &TableUrl, creates: bool, commit: &Commit) -> Result<bytes::Byt
         Some(chrono::Utc::now().timestamp_millis()),
     );
     let mut info = commit.info.clone();
-    info.insert("isBlindAppend".to_owned(), Value::Bool(commit.reads == ReadSet::Nothing));
+    info.insert("isBlindAppend".to_owned(), Value::Bool(commit.reads == ReadSet::Nothing && commit.removes.is_empty()));
     info.insert(RUN_KEY.to_owned(), Value::String(commit.transaction.run.clone()));
     let data = CommitData::new(actions, commit.operation.clone(), info.into_iter().collect(), vec![transaction]);
     data.get_bytes().map_err(|error| LakeError::log("encode a commit", table, DeltaTableError::from(error)))
@@ -161,16 +161,18 @@ async fn checkpoint(tables: &Tables, table: &TableUrl, version: u64) {
     if !(version + 1).is_multiple_of(CHECKPOINT_INTERVAL) {
         return;
     }
-    let made = async {
-        let mut handle = deltalake::DeltaTable::new(tables.log_store(table)?);
-        handle.load_version(version).await.map_err(|error| LakeError::log("read the log", table, error))?;
-        deltalake::checkpoints::create_checkpoint(&handle, None)
-            .await
-            .map_err(|error| LakeError::log("write a checkpoint", table, error))
-    };
-    if let Err(error) = made.await {
+    if let Err(error) = write_checkpoint(tables, table, version).await {
         tracing::warn!(%table, version, %error, "the log could not be summed up; reading the table gets slower");
     }
+}
+
+/// Sums up the log at one version; gives delta-rs' view of the table at that version.
+pub(crate) async fn write_checkpoint(tables: &Tables, table: &TableUrl, version: u64) -> Result<deltalake::DeltaTable> {
+    let handle = tables.handle(table, version).await?;
+    deltalake::checkpoints::create_checkpoint(&handle, None)
+        .await
+        .map_err(|error| LakeError::log("write a checkpoint", table, error))?;
+    Ok(handle)
 }
 
 /// A version that another writer put where ours should have gone.
@@ -216,7 +218,7 @@ impl Winner {
         }
         let removed: HashSet<&str> = ours.removes.iter().map(|remove| remove.path.as_str()).collect();
         self.actions.iter().find_map(|action| match action {
-            Action::Metadata(_) => Some("it changed the columns or properties".to_owned()),
+            Action::Metadata(_) => Some("it changed the columns, their descriptions or properties".to_owned()),
             Action::Protocol(_) => Some("it changed the protocol".to_owned()),
             Action::Txn(txn) if txn.app_id == ours.transaction.application => {
                 Some("another run of the same job committed".to_owned())

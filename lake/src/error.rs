@@ -63,7 +63,7 @@ pub enum LakeError {
         table: String,
     },
     /// The asked version of a table is not there (any more).
-    #[error("table {table} has no version {wanted}; its newest is {newest}")]
+    #[error("table {table} has no version {wanted} (any more); its newest is {newest}")]
     NoVersion {
         /// Address of the table.
         table: String,
@@ -71,6 +71,30 @@ pub enum LakeError {
         wanted: String,
         /// The newest version there is.
         newest: u64,
+    },
+    /// A version is in the log, but vacuum has deleted files that it needs.
+    #[error(
+        "version {version} of table {table} cannot be read any more: {missing} of its files were deleted by vacuum, for example {file}; choose a later version"
+    )]
+    Vacuumed {
+        /// Address of the table.
+        table: String,
+        /// The version.
+        version: u64,
+        /// How many files are gone.
+        missing: usize,
+        /// One of them.
+        file: String,
+    },
+    /// Vacuum was asked to keep too little.
+    #[error(
+        "vacuum cannot keep less than {least_days} days, and {days} were asked for: a younger file may be one that a running job has written and not committed yet, or that a reader still needs; ask for {least_days} days or more"
+    )]
+    Retention {
+        /// The days asked for.
+        days: i64,
+        /// The fewest that are allowed.
+        least_days: i64,
     },
     /// The table uses a feature of the Delta protocol that this crate would misread.
     #[error("table {table} uses {feature}, which this program does not read; {remedy}")]
@@ -90,6 +114,16 @@ pub enum LakeError {
         /// Address of the table.
         table: String,
         /// How it differs from what is expected.
+        difference: String,
+    },
+    /// One of our tables no longer has the form that its contract asks for, and cannot be changed in place.
+    #[error(
+        "table {table} does not fit its contract any more ({difference}); nothing was written. In place, only new columns that may be null and descriptions can change: undo that change of the contract, or move the table's folder away and run its job again with --full-refresh"
+    )]
+    ContractChanged {
+        /// Address of the table.
+        table: String,
+        /// How the contract differs from the table.
         difference: String,
     },
     /// Another writer changed the table in a way that this commit cannot be reconciled with.
@@ -139,8 +173,11 @@ impl LakeError {
             Self::Location { .. }
             | Self::NoTable { .. }
             | Self::NoVersion { .. }
+            | Self::Vacuumed { .. }
+            | Self::Retention { .. }
             | Self::Unsupported { .. }
-            | Self::ForeignTable { .. } => ErrorClass::User,
+            | Self::ForeignTable { .. }
+            | Self::ContractChanged { .. } => ErrorClass::User,
             Self::Store { .. } | Self::Object { .. } | Self::Conflict { .. } => ErrorClass::External,
             Self::Log { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::User),
             Self::Query { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),

@@ -1,170 +1,244 @@
-//! What happened to a table between two versions, read from its log alone.
-//!
-//! Whoever keeps a derived table up to date asks two questions: which version was mine, and what changed in my inputs
-//! since the versions that I used then. Both are answered by the entries of the log, at the price of one small read a
-//! version, without opening a data file. Commits that only move rows about (compaction) or record something change
-//! nothing.
-//!
-//! The alternative, comparing the lists of live files of two versions, takes a compaction for a change of everything.
+//! The versions of a table: which are in the log, what each changed, and whether an old one can still be read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 
-use deltalake::DeltaTableError;
+use chrono::{DateTime, Utc};
 use deltalake::kernel::Action;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde_json::{Map, Value};
 
-use crate::scan::FileStatistics;
-use crate::snapshot::Tables;
+use crate::snapshot::{PinnedTable, Tables, corrupt};
 use crate::{LakeError, Result, TableUrl};
 
-/// How many versions are looked at one by one. What is further back is as good as unknown: reading it would take
-/// longer than computing everything anew.
-const MAX_VERSIONS: u64 = 512;
+/// How many objects are looked for at a time.
+const CONCURRENT_LOOKS: usize = 32;
 
-/// Values of the partition columns, as the log writes them.
-pub type PartitionValues = BTreeMap<String, Option<String>>;
+/// Digits of the version in the name of an entry.
+const VERSION_DIGITS: usize = 20;
 
-/// One entry of a table's log.
-#[derive(Debug, Clone, Default)]
-pub struct Entry {
-    /// The version.
-    pub version: u64,
-    /// Its `commitInfo`, empty if there is none.
-    pub info: Map<String, Value>,
-    /// What it did to the rows.
-    pub changes: Changes,
+/// An object of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogEntry {
+    /// Where it is, below the table.
+    pub(crate) location: Path,
+    /// The version that it makes or sums up.
+    pub(crate) version: u64,
+    pub(crate) bytes: u64,
+    /// When it was written, by the store's clock.
+    pub(crate) modified: DateTime<Utc>,
+    kind: EntryKind,
 }
 
-/// What one or several commits did to the rows of a table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Partitions in which a file was added or removed; of a table without partitions the one without values.
-    pub partitions: BTreeSet<PartitionValues>,
-    /// Files added.
-    pub files_added: u64,
-    /// Their size in bytes.
-    pub bytes_added: u64,
-    /// Their rows, as far as the log knows. Rows that were there before and stand in a rewritten file are among them.
-    pub rows_added: u64,
-    /// Files removed.
-    pub files_removed: u64,
-    /// When the first of them was removed, milliseconds since 1970. From then on it may be vacuumed one day.
-    pub first_removal: Option<i64>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryKind {
+    Commit,
+    /// A checkpoint that is whole.
+    Checkpoint,
+    /// A part of a checkpoint, or a checksum: of use only together with others.
+    Part,
 }
 
-impl Changes {
-    /// Whether no row was added or removed.
-    pub fn is_empty(&self) -> bool {
-        self.files_added == 0 && self.files_removed == 0
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.partitions.extend(other.partitions);
-        self.files_added += other.files_added;
-        self.bytes_added += other.bytes_added;
-        self.rows_added += other.rows_added;
-        self.files_removed += other.files_removed;
-        self.first_removal = match (self.first_removal, other.first_removal) {
-            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
-            (ours, theirs) => ours.or(theirs),
+impl LogEntry {
+    /// Understands the name of an object; none if it is not about one version.
+    pub(crate) fn parse(location: &Path, bytes: u64, modified: DateTime<Utc>) -> Option<Self> {
+        let (version, kind) = location.filename()?.split_once('.')?;
+        if version.len() != VERSION_DIGITS {
+            return None;
+        }
+        let kind = match kind {
+            "json" => EntryKind::Commit,
+            "checkpoint.parquet" => EntryKind::Checkpoint,
+            "crc" => EntryKind::Part,
+            other if other.starts_with("checkpoint.") => EntryKind::Part,
+            _ => return None,
         };
+        Some(Self { location: location.clone(), version: version.parse().ok()?, bytes, modified, kind })
+    }
+
+    pub(crate) fn is_commit(&self) -> bool {
+        self.kind == EntryKind::Commit
+    }
+
+    /// Whether it is a checkpoint that can be read by itself.
+    pub(crate) fn is_checkpoint(&self) -> bool {
+        self.kind == EntryKind::Checkpoint
     }
 }
 
-/// The newest commit of a table that tells something, found by [`Tables::last_note`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum LastNote {
-    /// The `commitInfo` of this version has the key; nothing but compaction and the like came after it.
-    Found {
-        /// The version.
-        version: u64,
-        /// What stands under the key.
-        note: Value,
-    },
-    /// A commit without the key changed rows after the last one with it.
-    Foreign {
-        /// The version.
-        version: u64,
-        /// What it says it did.
-        operation: String,
-    },
-    /// The log no longer goes back to a commit with the key, or it never had one.
-    Gone,
+/// What one commit did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommitSummary {
+    /// What it says of itself.
+    pub info: Map<String, Value>,
+    /// Files that it added.
+    pub files_added: u64,
+    /// Their size.
+    pub bytes_added: u64,
+    /// Files that it removed.
+    pub files_removed: u64,
+    /// Their size, as far as the log knows.
+    pub bytes_removed: u64,
+    /// Whether rows are different after it; not so after an optimize.
+    pub changes_data: bool,
+}
+
+impl CommitSummary {
+    fn note(&mut self, kind: &str, action: Value) {
+        let size = action.get("size").and_then(Value::as_u64).unwrap_or(0);
+        let (files, bytes) = match kind {
+            "add" => (&mut self.files_added, &mut self.bytes_added),
+            "remove" => (&mut self.files_removed, &mut self.bytes_removed),
+            "commitInfo" => {
+                if let Value::Object(info) = action {
+                    self.info = info;
+                }
+                return;
+            }
+            _ => return,
+        };
+        *files += 1;
+        *bytes += size;
+        self.changes_data |= action.get("dataChange").and_then(Value::as_bool).unwrap_or(true);
+    }
 }
 
 impl Tables {
-    /// One entry of the log; none if it is not there, or no longer.
-    pub async fn entry(&self, table: &TableUrl, version: u64) -> Result<Option<Entry>> {
-        let log = self.log_store(table)?;
-        let bytes =
-            log.read_commit_entry(version).await.map_err(|error| LakeError::log("read a commit", table, error))?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let mut entry = Entry { version, ..Entry::default() };
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let action: Action = serde_json::from_slice(line).map_err(|error| {
-                let reason = format!("version {version} holds an action that cannot be understood: {error}");
-                LakeError::log("read a commit", table, DeltaTableError::Generic(reason))
-            })?;
-            entry.take(action, line);
-        }
-        Ok(Some(entry))
+    /// What one commit did; none if it is no longer in the log.
+    pub async fn commit_summary(&self, table: &TableUrl, version: u64) -> Result<Option<CommitSummary>> {
+        let lines: Option<Vec<Map<String, Value>>> = self.commit_lines(table, version).await?;
+        Ok(lines.map(|lines| {
+            let mut summary = CommitSummary::default();
+            for (kind, action) in lines.into_iter().flatten() {
+                summary.note(&kind, action);
+            }
+            summary
+        }))
     }
 
-    /// What the versions after `from`, up to and including `to`, did to the rows; none if the log no longer tells.
-    pub async fn changes(&self, table: &TableUrl, from: u64, to: u64) -> Result<Option<Changes>> {
-        if to.saturating_sub(from) > MAX_VERSIONS {
+    /// The actions of one commit; none if it is no longer in the log.
+    pub(crate) async fn actions(&self, table: &TableUrl, version: u64) -> Result<Option<Vec<Action>>> {
+        self.commit_lines(table, version).await
+    }
+
+    pub(crate) async fn commit_lines<T: serde::de::DeserializeOwned>(
+        &self,
+        table: &TableUrl,
+        version: u64,
+    ) -> Result<Option<Vec<T>>> {
+        let entry = self.log_store(table)?.read_commit_entry(version).await;
+        let Some(entry) = entry.map_err(|error| LakeError::log("read a commit", table, error))? else {
             return Ok(None);
-        }
-        let mut changes = Changes::default();
-        for version in from + 1..=to {
-            match self.entry(table, version).await? {
-                Some(entry) => changes.merge(entry.changes),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(changes))
+        };
+        let lines = entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let parsed = lines.map(serde_json::from_slice).collect::<std::result::Result<_, _>>();
+        parsed.map(Some).map_err(|error| LakeError::log("read a commit", table, corrupt(error)))
     }
 
-    /// Looks back from `newest` for the last commit whose `commitInfo` has `key`.
-    pub async fn last_note(&self, table: &TableUrl, newest: u64, key: &str) -> Result<LastNote> {
-        for version in (newest.saturating_sub(MAX_VERSIONS)..=newest).rev() {
-            let Some(mut entry) = self.entry(table, version).await? else { break };
-            if let Some(note) = entry.info.remove(key) {
-                return Ok(LastNote::Found { version, note });
+    /// All entries of a log, in the order of their names.
+    pub(crate) async fn log_entries(&self, table: &TableUrl) -> Result<Vec<LogEntry>> {
+        let log = self.log_store(table)?;
+        let store = log.object_store(None);
+        let listed: Vec<_> = store
+            .list(Some(log.log_path()))
+            .try_collect()
+            .await
+            .map_err(|error| LakeError::object("list the log of", table, error))?;
+        let depth = log.log_path().parts().count() + 1;
+        let mut entries: Vec<LogEntry> = listed
+            .into_iter()
+            .filter(|object| object.location.parts().count() == depth)
+            .filter_map(|object| LogEntry::parse(&object.location, object.size, object.last_modified))
+            .collect();
+        entries.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(entries)
+    }
+
+    /// Refuses a version of which vacuum has deleted files.
+    ///
+    /// Files that are part of `newest` are there; the others are looked for, one by one, since nothing else tells.
+    pub async fn check_readable(&self, pinned: &PinnedTable, newest: &PinnedTable) -> Result<()> {
+        let live: HashSet<&str> = newest.files.iter().map(|file| file.path.as_str()).collect();
+        let store = self.log_store(&pinned.url)?.object_store(None);
+        let old = pinned.files.iter().filter(|file| !live.contains(file.path.as_str()));
+        let looks = old.map(|file| {
+            let store = &store;
+            async move {
+                let failed = |error| LakeError::object("look for a file of", &pinned.url, error);
+                let path = Path::parse(&file.path).map_err(|error| failed(error.into()))?;
+                match store.head(&path).await {
+                    Ok(_) => Ok(None),
+                    Err(object_store::Error::NotFound { .. }) => Ok(Some(file.path.clone())),
+                    Err(error) => Err(failed(error)),
+                }
             }
-            if !entry.changes.is_empty() {
-                let operation = entry.info.get("operation").and_then(Value::as_str).unwrap_or("an unknown operation");
-                return Ok(LastNote::Foreign { version, operation: operation.to_owned() });
-            }
+        });
+        let looked: Vec<Option<String>> =
+            futures::stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
+        let mut missing: Vec<String> = looked.into_iter().flatten().collect();
+        missing.sort();
+        match missing.first() {
+            None => Ok(()),
+            Some(file) => Err(LakeError::Vacuumed {
+                table: pinned.url.to_string(),
+                version: pinned.version,
+                missing: missing.len(),
+                file: file.clone(),
+            }),
         }
-        Ok(LastNote::Gone)
     }
 }
 
-impl Entry {
-    fn take(&mut self, action: Action, line: &[u8]) {
-        match action {
-            Action::Add(add) if add.data_change => {
-                self.changes.files_added += 1;
-                self.changes.bytes_added += u64::try_from(add.size).unwrap_or(0);
-                self.changes.rows_added += FileStatistics::rows(&add).unwrap_or(0) as u64;
-                self.changes.partitions.insert(add.partition_values.into_iter().collect());
-            }
-            Action::Remove(remove) if remove.data_change => {
-                self.changes.files_removed += 1;
-                let first = self.changes.first_removal;
-                self.changes.first_removal = [first, remove.deletion_timestamp].into_iter().flatten().min();
-                self.changes.partitions.insert(remove.partition_values.unwrap_or_default().into_iter().collect());
-            }
-            // Read again as plain JSON, since delta-rs' type drops what it does not know.
-            Action::CommitInfo(_) => {
-                if let Ok(Value::Object(mut action)) = serde_json::from_slice(line)
-                    && let Some(Value::Object(info)) = action.remove("commitInfo")
-                {
-                    self.info = info;
-                }
-            }
-            _ => {}
+/// Sizes of a version's files, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileSizes {
+    /// The smallest; 0 if there is no file.
+    pub smallest: u64,
+    /// Half of the files are not larger.
+    pub median: u64,
+    /// The largest.
+    pub largest: u64,
+}
+
+impl PinnedTable {
+    /// Sizes of the live files.
+    pub fn file_sizes(&self) -> FileSizes {
+        let mut sizes: Vec<u64> = self.files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).collect();
+        sizes.sort_unstable();
+        let at = |index: usize| sizes.get(index).copied().unwrap_or(0);
+        let last = sizes.len().saturating_sub(1);
+        FileSizes { smallest: at(0), median: at(last / 2), largest: at(last) }
+    }
+
+    /// Partitions with files; a table without partition columns is one partition.
+    pub fn partitions(&self) -> u64 {
+        let paths = self.files.iter().map(|file| crate::commit::partition_path(&file.partition_values));
+        paths.collect::<HashSet<_>>().len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_told_by_their_names() {
+        let parse = |name: &str| {
+            let path = Path::parse(format!("_delta_log/{name}")).unwrap();
+            LogEntry::parse(&path, 1, DateTime::UNIX_EPOCH).map(|entry| (entry.version, entry.kind))
+        };
+        assert_eq!(parse("00000000000000000012.json"), Some((12, EntryKind::Commit)));
+        assert_eq!(parse("00000000000000000012.checkpoint.parquet"), Some((12, EntryKind::Checkpoint)));
+        assert_eq!(parse("00000000000000000012.crc"), Some((12, EntryKind::Part)));
+        assert_eq!(
+            parse("00000000000000000012.checkpoint.0000000001.0000000002.parquet"),
+            Some((12, EntryKind::Part)),
+            "one of two parts is no checkpoint"
+        );
+        for name in ["_last_checkpoint", "12.json", "00000000000000000001.00000000000000000009.compacted.json", "x.tmp"]
+        {
+            assert_eq!(parse(name), None, "{name}");
         }
     }
 }

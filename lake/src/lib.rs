@@ -12,7 +12,9 @@
 //! * [`operation`]: append, replace and upsert, built from the three above; and `put`, for the few rows of a process
 //!   itself.
 //! * [`heartbeat`]: signs of life of a process that works in the lake.
-//! * [`history`]: what changed between two versions, for whoever keeps a derived table up to date.
+//! * [`changes`]: what changed between two versions, for whoever keeps a derived table up to date.
+//! * [`history`]: what the versions of a table are, and what each changed.
+//! * [`maintenance`]: what keeps tables fast and small: optimize, vacuum, checkpoints.
 //!
 //! Delta's log is read and its actions are written with `deltalake`, without that crate's own query engine: its scan
 //! cannot be serialised and its writers run where the call is made.
@@ -20,17 +22,21 @@
 //! Nothing secret is ever part of a plan: object stores are opened by [`stores::ObjectStores`] in each process from
 //! that process's own environment.
 
+pub mod changes;
 pub mod codec;
 pub mod commit;
 mod error;
 pub mod heartbeat;
 pub mod history;
 mod location;
+pub mod maintenance;
 pub mod operation;
 pub mod scan;
+mod schema;
 pub mod snapshot;
 pub mod stores;
 pub mod write;
 
 pub use error::{ErrorClass, LakeError, Result};
 pub use location::{LakeRoot, TableUrl};
+pub use schema::COMMENT;

@@ -13,14 +13,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use deltalake::DeltaTable;
 use deltalake::kernel::{Add, EagerSnapshot, Metadata, Protocol};
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake::{DeltaTable, DeltaTableError};
 use futures::StreamExt;
 use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
 
 use crate::scan::FileStatistics;
+use crate::schema::bare;
 use crate::stores::ObjectStores;
 use crate::{ErrorClass, LakeError, Result, TableUrl};
 
@@ -35,7 +36,7 @@ pub struct PinnedTable {
     pub url: TableUrl,
     /// The version.
     pub version: u64,
-    /// Columns in the order of the table's metadata, partition columns at their place.
+    /// Columns in the order of the table's metadata, partition columns at their place, without descriptions.
     pub schema: SchemaRef,
     /// Names of the partition columns.
     pub partition_columns: Vec<String>,
@@ -146,7 +147,7 @@ impl Tables {
         Ok(self.keep(pinned))
     }
 
-    /// Pins the version that was the newest at `instant`.
+    /// Pins the version that was the newest at `instant`, by the store's clock.
     pub async fn at(&self, table: &TableUrl, instant: DateTime<Utc>) -> Result<Arc<PinnedTable>> {
         let log = self.log_store(table)?;
         let mut handle = DeltaTable::new(Arc::clone(&log));
@@ -155,7 +156,21 @@ impl Tables {
             Err(_) if !self.has_log(table, &log).await? => return Err(no_table(table)),
             Err(error) => return Err(LakeError::log("find the version of an instant", table, error)),
         };
+        // delta-rs gives the oldest version for an instant before it.
+        let entries = self.log_entries(table).await?;
+        if entries.iter().any(|entry| entry.version == version && entry.is_commit() && entry.modified > instant) {
+            let newest = self.latest(table).await?.ok_or_else(|| no_table(table))?.version;
+            let wanted = format!("of {}", instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+            return Err(LakeError::NoVersion { table: table.to_string(), wanted, newest });
+        }
         self.version(table, version, None).await
+    }
+
+    /// delta-rs' view of one version.
+    pub(crate) async fn handle(&self, table: &TableUrl, version: u64) -> Result<DeltaTable> {
+        let mut handle = DeltaTable::new(self.log_store(table)?);
+        handle.load_version(version).await.map_err(|error| LakeError::log("read the log", table, error))?;
+        Ok(handle)
     }
 
     async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
@@ -210,7 +225,7 @@ fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
     Ok(PinnedTable {
         url: table.clone(),
         version: snapshot.version(),
-        schema: snapshot.arrow_schema(),
+        schema: bare(&snapshot.arrow_schema()),
         partition_columns: snapshot.metadata().partition_columns().to_vec(),
         files,
         metadata: snapshot.metadata().clone(),
@@ -232,4 +247,8 @@ fn unsupported(table: &TableUrl, feature: &'static str, remedy: &'static str) ->
 
 fn no_table(table: &TableUrl) -> LakeError {
     LakeError::NoTable { table: table.to_string() }
+}
+
+pub(crate) fn corrupt(error: serde_json::Error) -> DeltaTableError {
+    DeltaTableError::Generic(format!("an action is no JSON: {error}"))
 }

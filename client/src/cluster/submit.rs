@@ -19,6 +19,7 @@ use datafusion_proto::logical_plan::AsLogicalPlan;
 use datafusion_proto::protobuf::LogicalPlanNode;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
+use quickchat_executor::DOUBLED_INPUT;
 
 use super::Cluster;
 use super::error::ClusterError;
@@ -175,13 +176,17 @@ impl Submitted {
         Ok(())
     }
 
-    /// Waits for the end; where the partitions of the result are, or `None` when that is ambiguous.
+    /// Waits for the end; where the partitions of the result are, or `None` when the job has to run again because the
+    /// scheduler mixed up the attempts of a stage.
     async fn result_places(&self) -> Result<Option<Vec<PartitionLocation>>, ClusterError> {
         let ended = self.wait().await;
         // Also after a failure nothing is left to cancel, unless the scheduler could not be asked.
         let unknown = matches!(ended, Err(ClusterError::Unreachable { .. }));
         *self.open.lock() = unknown;
-        ended.map(each_once)
+        match ended {
+            Err(ClusterError::Failed { message, .. }) if message.contains(DOUBLED_INPUT) => Ok(None),
+            ended => ended.map(each_once),
+        }
     }
 
     async fn wait(&self) -> Result<Vec<PartitionLocation>, ClusterError> {

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use quickchat_jobs::{Catalog, RunParameters};
 
-use super::run::parse_instant;
 use super::{CommandError, cluster};
 use crate::checks::check_tables;
 use crate::config::Config;
+use crate::instant::parse_instant;
 use crate::output;
 
 /// What to check.

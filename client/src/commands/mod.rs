@@ -3,6 +3,7 @@
 mod check;
 mod export;
 mod jobs;
+mod maintain;
 mod run;
 mod runs;
 mod sample;
@@ -46,6 +47,9 @@ enum Command {
     /// What ran, when, how much it did and why it failed
     #[command(subcommand)]
     Runs(runs::RunsCommand),
+    /// Keep tables fast and small
+    #[command(subcommand)]
+    Maintain(maintain::MaintainCommand),
     /// Run one SELECT over the lake, on the cluster
     Sql(sql::SqlArguments),
     /// Make a realistic export folder
@@ -140,6 +144,7 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
         Command::Jobs(command) => jobs::jobs(&config, &command),
         Command::Runs(command) => runs::runs(&config, &command).await,
         Command::Tables(command) => tables::tables(&config, &command).await,
+        Command::Maintain(command) => maintain::maintain(&config, &command).await,
         Command::Sql(arguments) => sql::sql(&config, &arguments).await,
         Command::Sample(arguments) => sample::sample(&config, &arguments),
     }

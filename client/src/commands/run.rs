@@ -12,6 +12,7 @@ use quickchat_sources::ExportFolder;
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::{Cluster, EmbeddedOptions};
 use crate::config::Config;
+use crate::instant::parse_instant;
 use crate::output;
 use crate::progress::Display;
 use crate::record::{Recorder, Request};
@@ -202,26 +203,5 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
              --exports or EXPORTS_PATH"
                 .to_owned(),
         )),
-    }
-}
-
-pub(super) fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(NaiveTime::MIN).and_utc());
-    }
-    DateTime::parse_from_rfc3339(text)
-        .map(|instant| instant.to_utc())
-        .map_err(|error| format!("{error}; write 2026-01-31 or 2026-01-31T12:00:00Z"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instants_and_dates() {
-        assert_eq!(parse_instant("2026-01-31").unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
-        assert_eq!(parse_instant("2026-01-31T01:00:00+01:00").unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
-        assert!(parse_instant("yesterday").unwrap_err().contains("2026-01-31"));
     }
 }

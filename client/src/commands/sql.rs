@@ -10,7 +10,8 @@ use crate::tables::LakeView;
 
 #[derive(Debug, Args)]
 pub(super) struct SqlArguments {
-    /// One SELECT; tables are named layer.table
+    /// One SELECT; tables are named layer.table, older versions of them layer.table@v12, @2026-01-31 (as the table was
+    /// when that day began) or @2026-01-31T13:00:00Z
     query: String,
 }
 

@@ -48,7 +48,17 @@ struct TableView {
     files: u64,
     bytes: u64,
     rows: Option<u64>,
+    partitions: u64,
+    file_sizes: FileSizesView,
     columns: Vec<ColumnView>,
+}
+
+/// Sizes of a table's files, in bytes.
+#[derive(Serialize)]
+struct FileSizesView {
+    smallest: u64,
+    median: u64,
+    largest: u64,
 }
 
 pub(super) async fn tables(config: &Config, command: &TablesCommand) -> Result<u8, CommandError> {
@@ -82,6 +92,7 @@ async fn list(config: &Config, view: &LakeView) -> Result<(), CommandError> {
 async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), CommandError> {
     let contract = view.contract(name)?;
     let pinned = view.newest(&contract.table).await?;
+    let sizes = pinned.as_ref().map(|pinned| pinned.file_sizes()).unwrap_or_default();
     let shown = TableView {
         table: name.to_owned(),
         summary: contract.summary,
@@ -89,13 +100,24 @@ async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), Comman
         files: pinned.as_ref().map_or(0, |pinned| pinned.files.len() as u64),
         bytes: pinned.as_ref().map_or(0, |pinned| pinned.bytes()),
         rows: pinned.as_ref().and_then(|pinned| pinned.rows()),
+        partitions: pinned.as_ref().map_or(0, |pinned| pinned.partitions()),
+        file_sizes: FileSizesView { smallest: sizes.smallest, median: sizes.median, largest: sizes.largest },
         columns: columns(contract),
     };
     output::print(config.output, &shown, || {
         let mut out = output::table(&["column", "type", "meaning"]);
         let state = match shown.version {
             None => "never written".to_owned(),
-            Some(version) => format!("version {version}, {} files, {}", count(shown.files), bytes(shown.bytes)),
+            Some(version) => format!(
+                "version {version}, {} rows\n{} files in {} partitions, {}\n{} to {} each, median {}",
+                shown.rows.map_or_else(|| "an unknown number of".to_owned(), count),
+                count(shown.files),
+                count(shown.partitions),
+                bytes(shown.bytes),
+                bytes(shown.file_sizes.smallest),
+                bytes(shown.file_sizes.largest),
+                bytes(shown.file_sizes.median)
+            ),
         };
         out.add_row([name, &state, contract.summary]);
         add_columns(&mut out, contract);
@@ -107,14 +129,18 @@ async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), Comman
 async fn history(config: &Config, view: &LakeView, name: &str, limit: usize) -> Result<(), CommandError> {
     let versions = view.history(name, limit).await?;
     output::print(config.output, &versions, || {
-        let mut out = output::table(&["#version", "committed at", "operation", "run", "note"]);
+        let titles = ["#version", "committed at", "operation", "#files", "#added", "#removed", "run", "note"];
+        let mut out = output::table(&titles);
         for version in &versions {
             out.add_row([
                 version.version.to_string(),
                 version.committed_at.map(|instant| instant.to_rfc3339()).unwrap_or_default(),
                 version.operation.clone(),
+                format!("+{} -{}", count(version.files_added), count(version.files_removed)),
+                bytes(version.bytes_added),
+                bytes(version.bytes_removed),
                 version.run_id.clone().unwrap_or_default(),
-                version.note.to_string(),
+                if version.note.is_null() { String::new() } else { version.note.to_string() },
             ]);
         }
         out

@@ -188,7 +188,8 @@ impl Recorder {
         RunRow {
             ended_at: Some(job.ended_at),
             seconds: Some(report.seconds),
-            why,
+            decision: report.decision.as_ref().map(|decision| decision.name().to_owned()),
+            why: why.or_else(|| report.decision.as_ref().map(ToString::to_string)),
             error,
             error_class: class,
             version: report.version,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use quickchat_lake::history::LastNote;
+use quickchat_lake::changes::LastNote;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

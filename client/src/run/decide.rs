@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use quickchat_jobs::{Concern, Dependency, EventTime, Job, TableName};
-use quickchat_lake::history::Changes;
+use quickchat_lake::changes::Changes;
 use quickchat_lake::snapshot::PinnedTable;
 use serde::Serialize;
 
@@ -160,6 +160,15 @@ impl fmt::Display for InputChange {
 }
 
 impl Decision {
+    /// The decision in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Incremental(_) => "incremental",
+            Self::Full { .. } => "full",
+        }
+    }
+
     pub(super) fn full(because: Reason) -> Self {
         Self::Full { because }
     }

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{JoinType, LogicalPlan, lit};
 use datafusion::prelude::{Expr, SessionContext, cast, ident};
 use quickchat_jobs::{Job, WriteMode};
 use quickchat_lake::LakeError;
-use quickchat_lake::history::PartitionValues;
+use quickchat_lake::changes::PartitionValues;
 use quickchat_lake::operation::{CommitNote, QueryRunner, Scope, Staged, Target, Written, row_hash};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::PinnedTable;

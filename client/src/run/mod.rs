@@ -26,8 +26,10 @@ pub mod plan;
 pub mod report;
 mod source_files;
 mod steps;
+pub(crate) use steps::ClusterRunner;
 mod target;
 mod units;
+pub(crate) use target::target;
 pub(crate) use target::target as lake_target;
 
 use std::sync::Arc;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Counts;
-use crate::checks::FailedCheck;
 use super::decide::Decision;
+use crate::checks::FailedCheck;
 use crate::error::{ErrorClass, RunError};
 
 /// A run and its jobs. The JSON form is stable: fields are added, never renamed.

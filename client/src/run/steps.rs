@@ -15,14 +15,14 @@ use crate::cluster::Cluster;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs plans on a cluster as steps of a job.
-pub(super) struct ClusterRunner {
+pub(crate) struct ClusterRunner {
     cluster: Cluster,
     job: Option<String>,
     observer: Arc<dyn Observer>,
 }
 
 impl ClusterRunner {
-    pub(super) fn new(cluster: Cluster, job: Option<String>, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(cluster: Cluster, job: Option<String>, observer: Arc<dyn Observer>) -> Self {
         Self { cluster, job, observer }
     }
 }

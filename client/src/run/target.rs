@@ -1,8 +1,12 @@
 //! From a job's contract to the lake's idea of a table.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use quickchat_jobs::{ColumnType, Contract};
-use quickchat_lake::LakeRoot;
 use quickchat_lake::operation::Target;
+use quickchat_lake::{COMMENT, LakeRoot};
 
 /// The table that a contract describes.
 pub(crate) fn target(root: &LakeRoot, contract: &Contract) -> Target {
@@ -10,12 +14,21 @@ pub(crate) fn target(root: &LakeRoot, contract: &Contract) -> Target {
     Target {
         name: contract.table.to_string(),
         url: root.table(contract.table.schema(), contract.table.table()),
-        schema: contract.arrow_schema(),
+        schema: described(contract),
         partition_columns: contract.partition().map(str::to_owned).into_iter().collect(),
         key: strings(contract.key()),
         metadata_columns: strings(contract.metadata_columns()),
         statistics_columns: statistics_columns(contract),
     }
+}
+
+/// The columns with their meanings, which other programs show to their users.
+fn described(contract: &Contract) -> SchemaRef {
+    let fields = contract.columns.iter().map(|column| {
+        let comment = HashMap::from([(COMMENT.to_owned(), column.about.to_owned())]);
+        column.arrow_field().with_metadata(comment)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Columns whose range of values may stand in the log: keys, times and numbers. Never other strings, which may be what

@@ -9,7 +9,9 @@ use quickchat_client::run::observer::Silent;
 use quickchat_client::run::report::RunReport;
 use quickchat_client::run::{Run, RunOptions};
 use quickchat_executor::MemoryLimit;
-use quickchat_jobs::{Catalog, Check, Column, ColumnType, Contract, JobDefinition, Schedule, TableName, WriteMode};
+use quickchat_jobs::{
+    Catalog, Check, Column, ColumnType, Contract, Incremental, JobDefinition, Query, Schedule, TableName, WriteMode,
+};
 use quickchat_lake::LakeRoot;
 use serde_json::{Value, json};
 
@@ -30,7 +32,8 @@ fn catalog(sql: &'static str, checks: &'static [Check]) -> Catalog {
         write_mode: WriteMode::ReplaceTable,
         schedule: Schedule::Daily,
         checks,
-        sql,
+        incremental: Incremental::EVERYTHING,
+        query: Query::Sql(sql),
     };
     const READERS: &[Check] =
         &[Check::relation("number", "content", "silver.numbers", "id", "Readers read numbers.").warn()];
@@ -61,10 +64,18 @@ fn runs_at(lake: &Path, catalogs: &[(&Catalog, i64)]) -> Vec<RunReport> {
         let root = LakeRoot::parse(lake.to_str().unwrap()).unwrap();
         let mut reports = Vec::new();
         for (catalog, as_of_micros) in catalogs {
-            let options = RunOptions { as_of_micros: *as_of_micros, parallel: 2 };
-            let run = Run::new(cluster.clone(), root.clone(), Sources::none(), &options, Arc::new(Silent)).unwrap();
+            let options = RunOptions { as_of_micros: *as_of_micros, parallel: 2, full_refresh: false };
+            let run = Run::new(
+                cluster.clone(),
+                (*catalog).clone(),
+                root.clone(),
+                Sources::none(),
+                &options,
+                Arc::new(Silent),
+            )
+            .unwrap();
             let jobs: Vec<_> = catalog.jobs().iter().collect();
-            reports.push(run.execute(catalog, &jobs).await);
+            reports.push(run.execute(&jobs).await);
         }
         cluster.stop().await;
         reports
@@ -184,7 +195,8 @@ fn a_table_that_gets_no_rows_grows_old() {
         write_mode: WriteMode::ReplaceTable,
         schedule: Schedule::Daily,
         checks: CHECKS,
-        sql: "SELECT 'a' AS id, to_timestamp_micros('2026-01-15T00:00:00Z') AS at",
+        incremental: Incremental::EVERYTHING,
+        query: Query::Sql("SELECT 'a' AS id, to_timestamp_micros('2026-01-15T00:00:00Z') AS at"),
     };
     let catalog = Catalog::new(vec![events]).unwrap();
     let lake = scratch("check-fresh").join("lake");

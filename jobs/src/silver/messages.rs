@@ -14,8 +14,10 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         summary: "One row per message with a known conversation, sender and time; edited, deleted and future ones too.",
         columns: &[
             Column::required("message_id", ColumnType::String, "The message.").key(),
-            Column::required("conversation_id", ColumnType::String, "The conversation that it was sent to."),
-            Column::required("sender_id", ColumnType::String, "The user who sent it; need not be in silver.users."),
+            Column::required("conversation_id", ColumnType::String, "The conversation that it was sent to.")
+                .clustered(),
+            Column::required("sender_id", ColumnType::String, "The user who sent it; need not be in silver.users.")
+                .clustered(),
             Column::optional(
                 "sender_name",
                 ColumnType::String,

@@ -23,7 +23,7 @@ use super::functions::row_bucket;
 use crate::scan::partition_value;
 
 /// Name of the column that holds a row's bucket. It exists only while rows are on their way to the writers.
-pub(super) const BUCKET: &str = "_bucket";
+pub(crate) const BUCKET: &str = "_bucket";
 
 /// No more buckets than this in one partition: as many tasks write it at once.
 const MAX_BUCKETS: u64 = 1024;
@@ -32,13 +32,13 @@ type PartitionValues = HashMap<String, Option<String>>;
 
 /// Partitions that get more than one bucket, by the number of buckets.
 #[derive(Debug, Default)]
-pub(super) struct Buckets {
+pub(crate) struct Buckets {
     partitions: BTreeMap<i32, Vec<PartitionValues>>,
 }
 
 impl Buckets {
     /// The buckets for partitions that held `files`, and in a table without partitions `more` bytes besides.
-    pub(super) fn expected<'a>(files: impl Iterator<Item = &'a Add>, more: u64, file_bytes: u64) -> Self {
+    pub(crate) fn expected<'a>(files: impl Iterator<Item = &'a Add>, more: u64, file_bytes: u64) -> Self {
         let mut sizes: HashMap<String, (u64, PartitionValues)> = HashMap::new();
         for file in files {
             let path = crate::commit::partition_path(&file.partition_values);
@@ -60,12 +60,12 @@ impl Buckets {
     }
 
     /// Whether all partitions have a single bucket.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.partitions.is_empty()
     }
 
     /// The bucket of a row.
-    pub(super) fn column(&self, target: &Target) -> Result<Expr> {
+    pub(crate) fn column(&self, target: &Target) -> Result<Expr> {
         let mut count = lit(1_i32);
         for (buckets, partitions) in &self.partitions {
             count = when(is_in(partitions, target)?, lit(*buckets)).otherwise(count)?;

@@ -14,7 +14,7 @@ use crate::TableUrl;
 use crate::snapshot::Tables;
 
 /// Deletes written files of a table that no version will name.
-pub(super) async fn discard(tables: &Tables, table: &TableUrl, files: &[Add]) {
+pub(crate) async fn discard(tables: &Tables, table: &TableUrl, files: &[Add]) {
     let Ok(log) = tables.log_store(table) else { return };
     let store = log.object_store(None);
     for file in files {

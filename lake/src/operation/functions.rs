@@ -11,15 +11,17 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::maintenance::{interleave_bits, range_index};
+
 const HASH_BYTES: i32 = 16;
 
-/// All functions of this module.
+/// All functions that this crate's plans name.
 pub fn functions() -> Vec<ScalarUDF> {
-    vec![row_hash(), row_bucket()]
+    vec![row_hash(), row_bucket(), range_index(), interleave_bits()]
 }
 
 /// `row_bucket(count, a, b, …)`: a number from 0 to `count` - 1 that is equal for equal values of the columns.
-pub(super) fn row_bucket() -> ScalarUDF {
+pub(crate) fn row_bucket() -> ScalarUDF {
     ScalarUDF::from(RowBucket { signature: Signature::variadic_any(Volatility::Immutable) })
 }
 

@@ -6,6 +6,7 @@
 
 mod buckets;
 mod discard;
+mod evolution;
 mod functions;
 mod land;
 mod put;
@@ -34,6 +35,11 @@ pub use review::{Proposal, Review};
 pub use stage::Staged;
 pub use target::Target;
 pub use upsert::Upsert;
+
+pub(crate) use buckets::{BUCKET, Buckets};
+pub(crate) use discard::discard;
+pub(crate) use functions::row_bucket;
+pub(crate) use replace::removal;
 
 use crate::commit::TransactionId;
 use crate::snapshot::Tables;
@@ -118,11 +124,16 @@ impl Lake {
         Self { file_bytes, ..self.clone() }
     }
 
-    fn frame(&self, plan: LogicalPlan) -> DataFrame {
+    /// The size that data files aim for.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    pub(crate) fn frame(&self, plan: LogicalPlan) -> DataFrame {
         DataFrame::new(self.session.clone(), plan)
     }
 
-    async fn write(&self, rows: DataFrame, spec: WriteSpec) -> Result<Receipts> {
+    pub(crate) async fn write(&self, rows: DataFrame, spec: WriteSpec) -> Result<Receipts> {
         let label = spec.name.clone();
         let table = label.clone();
         let plan = WriteNode::try_new(rows.into_unoptimized_plan(), Arc::new(spec))
@@ -131,7 +142,7 @@ impl Lake {
         Receipts::decode(&self.run(plan, &label).await?)
     }
 
-    async fn run(&self, plan: LogicalPlan, label: &str) -> Result<Vec<RecordBatch>> {
+    pub(crate) async fn run(&self, plan: LogicalPlan, label: &str) -> Result<Vec<RecordBatch>> {
         self.runner.run(plan, label).await.map_err(LakeError::Runner)
     }
 }

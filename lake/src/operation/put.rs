@@ -59,7 +59,7 @@ pub async fn put(tables: &Tables, put: &Put<'_>, note: &CommitNote<'_>) -> Resul
         }
         let replaced = put.replaced(tables, base.as_deref()).await?;
         let adds = put.write(tables, &replaced.kept).await?;
-        let change = put.commit(base.is_none(), adds.clone(), &replaced.files, note)?;
+        let change = put.commit(base.as_deref(), adds.clone(), &replaced.files, note)?;
         match commit(tables, &put.target.url, base.as_deref(), change).await? {
             Outcome::Committed(version) => return Ok(version),
             Outcome::Outdated { reason: newer } => {
@@ -120,7 +120,13 @@ impl Put<'_> {
         Ok(Receipts::decode(&self.query("write rows", written.await)?)?.files(0))
     }
 
-    fn commit(&self, creates: bool, adds: Vec<Add>, replaced: &[Add], note: &CommitNote<'_>) -> Result<Commit> {
+    fn commit(
+        &self,
+        base: Option<&PinnedTable>,
+        adds: Vec<Add>,
+        replaced: &[Add],
+        note: &CommitNote<'_>,
+    ) -> Result<Commit> {
         let written = Written {
             version: None,
             written: self.rows.num_rows() as u64,
@@ -133,7 +139,7 @@ impl Put<'_> {
         Ok(Commit {
             adds,
             removes: replaced.iter().map(removal).collect(),
-            metadata: if creates { Some(self.target.metadata()?) } else { None },
+            metadata: self.target.metadata_after(base)?,
             operation: DeltaOperation::Write {
                 mode: if is_append { SaveMode::Append } else { SaveMode::Overwrite },
                 partition_by: None,

@@ -15,8 +15,8 @@ use super::buckets::{BUCKET, Buckets};
 use super::discard::discard;
 use super::review::Proposal;
 use super::{CommitNote, Lake, Target, Written};
+use crate::changes::PartitionValues;
 use crate::commit::{Commit, Outcome, ReadSet, commit, partition_path};
-use crate::history::PartitionValues;
 use crate::scan::FileStatistics;
 use crate::snapshot::PinnedTable;
 use crate::write::{FINGERPRINT_TAG, fingerprint_total};
@@ -95,7 +95,7 @@ impl Lake {
                 self.tables(),
                 &target.url,
                 base.as_deref(),
-                change.commit(base.is_none(), scope, target, note)?,
+                change.commit(base.as_deref(), scope, target, note)?,
             );
             match outcome.await {
                 Ok(Outcome::Committed(version)) => {
@@ -182,14 +182,20 @@ impl Change {
         }
     }
 
-    fn commit(&self, creates: bool, scope: &Scope, target: &Target, note: &CommitNote<'_>) -> Result<Commit> {
+    fn commit(
+        &self,
+        base: Option<&PinnedTable>,
+        scope: &Scope,
+        target: &Target,
+        note: &CommitNote<'_>,
+    ) -> Result<Commit> {
         let written = self.written(None);
         let partitioned = !target.partition_columns.is_empty();
         let predicate = partitioned.then(|| predicate(&self.adds, &self.removes)).flatten();
         Ok(Commit {
             adds: self.adds.clone(),
             removes: self.removes.clone(),
-            metadata: if creates { Some(target.metadata()?) } else { None },
+            metadata: target.metadata_after(base)?,
             operation: DeltaOperation::Write {
                 mode: SaveMode::Overwrite,
                 partition_by: partitioned.then(|| target.partition_columns.clone()),
@@ -218,7 +224,7 @@ fn total(files: &Vec<&Add>) -> Option<(u64, u128)> {
 }
 
 /// The `remove` action of a file.
-pub(super) fn removal(file: &Add) -> Remove {
+pub(crate) fn removal(file: &Add) -> Remove {
     Remove {
         path: file.path.clone(),
         data_change: true,

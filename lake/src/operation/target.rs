@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
-use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::{Metadata, StructType, new_metadata};
+use deltalake::kernel::{Metadata, new_metadata};
 
 use super::buckets::{BUCKET, Buckets};
+use super::evolution;
 use crate::snapshot::PinnedTable;
 use crate::write::{Distribution, FileOutput, Output, Sink, WriteSpec};
 use crate::{LakeError, Result, TableUrl};
@@ -22,7 +22,7 @@ pub struct Target {
     pub name: String,
     /// Where it is.
     pub url: TableUrl,
-    /// Its columns.
+    /// Its columns; what a column means stands in its field's metadata under [`COMMENT`](crate::COMMENT).
     pub schema: SchemaRef,
     /// Columns of [`Self::schema`] that it is partitioned by.
     pub partition_columns: Vec<String>,
@@ -41,37 +41,22 @@ impl Target {
         names.filter(|name| !self.metadata_columns.contains(name)).collect()
     }
 
-    /// The metadata action of a new table.
-    pub(super) fn metadata(&self) -> Result<Metadata> {
-        let describe = |error| LakeError::log("describe the columns", &self.url, error);
-        let schema = self.delta_schema()?;
-        new_metadata(&schema, &self.partition_columns, HashMap::<String, String>::new()).map_err(describe)
+    /// The metadata action that a commit on top of `base` needs: that of a new table, that of one whose contract has
+    /// gained columns or changed descriptions, or none.
+    pub(crate) fn metadata_after(&self, base: Option<&PinnedTable>) -> Result<Option<Metadata>> {
+        match base {
+            None => {
+                let schema = evolution::described(&self.schema, &self.url)?;
+                let metadata = new_metadata(&schema, &self.partition_columns, HashMap::<String, String>::new());
+                metadata.map(Some).map_err(|error| LakeError::log("describe the columns", &self.url, error))
+            }
+            Some(base) => evolution::evolved(self, base),
+        }
     }
 
-    fn delta_schema(&self) -> Result<StructType> {
-        self.schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
-            LakeError::query("describe the columns", &self.url, error.into())
-        })
-    }
-
-    /// Refuses a table at our address that is not ours.
-    pub(super) fn check_is_ours(&self, pinned: &PinnedTable) -> Result<()> {
+    /// Refuses a table at our address that is not ours, or can no longer be made to fit.
+    pub(crate) fn check_is_ours(&self, pinned: &PinnedTable) -> Result<()> {
         let refuse = |difference: String| LakeError::ForeignTable { table: self.url.to_string(), difference };
-        let found: StructType =
-            pinned.schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
-                LakeError::query("understand the columns", &self.url, error.into())
-            })?;
-        let wanted = self.delta_schema()?;
-        let describe = |schema: &StructType| {
-            schema.fields().map(|field| format!("{}: {}", field.name(), field.data_type())).collect::<Vec<_>>()
-        };
-        let (found, wanted) = (describe(&found), describe(&wanted));
-        if let Some(column) = wanted.iter().find(|column| !found.contains(column)) {
-            return Err(refuse(format!("column {column} is missing or of another type")));
-        }
-        if let Some(column) = found.iter().find(|column| !wanted.contains(column)) {
-            return Err(refuse(format!("column {column} is unknown")));
-        }
         let writer = pinned.protocol.min_writer_version();
         if writer > WRITER_VERSION {
             return Err(refuse(format!("it asks for version {writer} of the writer protocol")));
@@ -79,10 +64,7 @@ impl Target {
         if pinned.metadata.configuration().get("delta.appendOnly").is_some_and(|value| value == "true") {
             return Err(refuse("rows may only be added to it".to_owned()));
         }
-        if pinned.partition_columns != self.partition_columns {
-            return Err(refuse(format!("it is partitioned by {:?}", pinned.partition_columns)));
-        }
-        Ok(())
+        evolution::check_fits(self, pinned)
     }
 
     /// `rows` with exactly this table's columns, in order and of their types, and `more` columns behind them.
@@ -104,7 +86,7 @@ impl Target {
     }
 
     /// A write into this table's folder.
-    pub(super) fn write_spec(&self, fingerprint: bool, buckets: &Buckets, file_bytes: u64) -> Result<WriteSpec> {
+    pub(crate) fn write_spec(&self, fingerprint: bool, buckets: &Buckets, file_bytes: u64) -> Result<WriteSpec> {
         let mut files = FileOutput::new(self.url.clone(), &self.schema)?;
         let mut spread_by = self.partition_columns.clone();
         files.file_bytes = file_bytes;

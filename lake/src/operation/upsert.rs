@@ -260,7 +260,7 @@ impl UpsertStep<'_> {
         Ok(Commit {
             adds,
             removes,
-            metadata: if self.base.is_none() { Some(target.metadata()?) } else { None },
+            metadata: target.metadata_after(self.base)?,
             operation: DeltaOperation::Merge {
                 predicate: Some(on.clone()),
                 merge_predicate: Some(on),
@@ -343,13 +343,19 @@ impl UpsertStep<'_> {
         if candidates.is_empty() {
             return Ok(None);
         }
-        let scan = DeltaScan::part_of(self.lake.tables(), base, Subset::Paths(candidates)).with_file_column(FILE);
+        let scan = self.stored_files(base, candidates).with_file_column(FILE);
         let mut columns: Vec<Expr> =
             self.upsert.target.key.iter().map(|key| ident(key).alias(stored_name(key))).collect();
         columns.extend(self.upsert.newest.map(|newest| ident(newest).alias(stored_name(newest))));
         columns.push(self.content_hash().alias(stored_name(HASH)));
         columns.push(ident(FILE));
         Ok(Some(self.scan(scan)?.select(columns)?))
+    }
+
+    /// Some of the stored files, with the columns that the table is to have: a new one is null there.
+    fn stored_files(&self, base: &PinnedTable, paths: Vec<String>) -> DeltaScan {
+        let scan = DeltaScan::part_of(self.lake.tables(), base, Subset::Paths(paths));
+        scan.with_schema(&self.upsert.target.schema)
     }
 
     /// Paths of the stored files whose keys can be among the landed ones.
@@ -413,7 +419,7 @@ impl UpsertStep<'_> {
         let winners = self.winners(judgement)?.select(columns.clone())?;
         let (Some(base), false) = (self.base, judgement.touched.is_empty()) else { return Ok(winners) };
         let paths = judgement.touched.iter().cloned().collect();
-        let stored = self.scan(DeltaScan::part_of(self.lake.tables(), base, Subset::Paths(paths)))?;
+        let stored = self.scan(self.stored_files(base, paths))?;
         let keys = &self.upsert.target.key;
         let replaced = self
             .judged(judgement)?

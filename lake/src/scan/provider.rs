@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{FileScan, plan_files};
 use super::statistics::{FileStatistics, prune, prune_partitions};
+use crate::schema::bare;
 use crate::snapshot::{PinnedTable, Tables};
 use crate::{Result, TableUrl};
 
@@ -121,7 +122,7 @@ impl DeltaScan {
         schema: SchemaRef,
         partition_columns: Vec<String>,
     ) -> Self {
-        let scan = Self::files(tables, folder, files.iter().map(bare).collect(), schema);
+        let scan = Self::files(tables, folder, files.iter().map(without_statistics).collect(), schema);
         Self { encoded: EncodedScan { partition_columns, ..scan.encoded }, ..scan }
     }
 
@@ -140,7 +141,7 @@ impl DeltaScan {
             table_id: pinned.metadata.id().to_owned(),
             version: pinned.version,
             removed,
-            added: added.iter().map(bare).collect(),
+            added: added.iter().map(without_statistics).collect(),
         };
         Self { encoded: EncodedScan { source, ..scan.encoded }, schema, ..scan }
     }
@@ -153,6 +154,14 @@ impl DeltaScan {
     pub fn nullable(mut self) -> Self {
         let fields = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self
+    }
+
+    /// The same files with the columns of `schema`. A file that lacks one of them, since it is older than the column,
+    /// has null there.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Schema) -> Self {
+        self.schema = bare(schema);
         self
     }
 
@@ -219,7 +228,7 @@ impl DeltaScan {
 
 /// A file without what only the log needs. The list of a large write's files travels with the plan, and statistics and
 /// tags are most of it.
-fn bare(file: &Add) -> Add {
+fn without_statistics(file: &Add) -> Add {
     let stats = FileStatistics::rows(file).map(|rows| format!("{{\"numRecords\":{rows}}}"));
     Add { stats, tags: None, ..file.clone() }
 }

@@ -32,8 +32,10 @@ pub(super) const SORT: SortOptions = SortOptions { descending: false, nulls_firs
 pub struct WriteExec {
     input: Arc<dyn ExecutionPlan>,
     spec: Arc<WriteSpec>,
-    /// The columns that rows are spread and sorted by.
+    /// The columns that rows are spread by.
     keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// The columns that rows are sorted by: those, and perhaps more behind them.
+    order: Vec<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -47,8 +49,9 @@ impl WriteExec {
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        let keys = spread_keys(&spec.distribution, &input.schema())?;
-        Ok(Self { input, spec, keys, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
+        let (keys, order) = spread_and_order(&spec.distribution, &input.schema())?;
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { input, spec, keys, order, properties: Arc::new(properties), metrics })
     }
 
     /// What is written where.
@@ -57,13 +60,13 @@ impl WriteExec {
     }
 }
 
-/// The columns that rows are spread by, as expressions over the input.
-pub(super) fn spread_keys(distribution: &Spread, input: &SchemaRef) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
-    let columns = match distribution {
-        Spread::InPlace => [].as_slice(),
-        Spread::ByColumns(columns) => columns,
-    };
-    columns.iter().map(|name| Ok(Arc::new(Column::new_with_schema(name, input)?) as _)).collect()
+type Columns = Vec<Arc<dyn PhysicalExpr>>;
+
+/// The columns that rows are spread by and those that they are sorted by, as expressions over the input.
+pub(super) fn spread_and_order(distribution: &Spread, input: &SchemaRef) -> Result<(Columns, Columns)> {
+    let column = |name: &String| Ok(Arc::new(Column::new_with_schema(name, input)?) as _);
+    let spread = distribution.spread().iter().map(column).collect::<Result<_>>()?;
+    Ok((spread, distribution.order().map(column).collect::<Result<_>>()?))
 }
 
 impl DisplayAs for WriteExec {
@@ -95,7 +98,7 @@ impl ExecutionPlan for WriteExec {
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
         let ascending = |expr: &Arc<dyn PhysicalExpr>| PhysicalSortRequirement::new(Arc::clone(expr), Some(SORT));
-        vec![LexRequirement::new(self.keys.iter().map(ascending)).map(OrderingRequirements::new)]
+        vec![LexRequirement::new(self.order.iter().map(ascending)).map(OrderingRequirements::new)]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {

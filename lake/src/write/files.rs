@@ -1,6 +1,6 @@
 //! One task's data files of one output.
 //!
-//! Rows come sorted by partition value, so one file is open at a time. The Parquet encoding and the statistics of the
+//! Rows come sorted by partition value (and by what else begins a file), so one file is open at a time. The Parquet encoding and the statistics of the
 //! log are delta-rs' (`DeltaWriter`), which also starts a new file at 128 MiB. What it does not do is done here:
 //! exact schemas (nulls where none may be), fingerprints, and aborting uploads of a task that is cancelled.
 
@@ -56,6 +56,9 @@ pub(super) struct FileSink {
     /// For each column of `schema`, its place in the input.
     sources: Vec<usize>,
     partition: PartitionKey,
+    /// Finds where in the input a new file begins whatever the partition.
+    split: PartitionKey,
+    range: Option<OwnedRow>,
     statistics_columns: Vec<String>,
     fingerprints: Option<Fingerprints>,
     open: Option<OpenFile>,
@@ -97,6 +100,8 @@ impl FileSink {
             store,
             config: writer_config(output, &schema),
             partition: PartitionKey::over(&output.partition_columns, &schema)?,
+            split: PartitionKey::over(&output.split_columns, input)?,
+            range: None,
             statistics_columns: output.statistics_columns.clone(),
             schema,
             sources,
@@ -108,6 +113,19 @@ impl FileSink {
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut start = 0;
+        for run in self.split.runs(batch)? {
+            if run.value != self.range {
+                self.finish().await?;
+                self.range = run.value;
+            }
+            self.write_range(&batch.slice(start, run.rows)).await?;
+            start += run.rows;
+        }
+        Ok(())
+    }
+
+    async fn write_range(&mut self, batch: &RecordBatch) -> Result<()> {
         let batch = self.conform(batch)?;
         let mut start = 0;
         for run in self.partition.runs(&batch)? {

@@ -41,7 +41,7 @@ impl Fingerprints {
 }
 
 /// The tag's value for a sum.
-pub(super) fn tag(sum: u128, rows: u64) -> String {
+pub(crate) fn tag(sum: u128, rows: u64) -> String {
     format!("{FORM}:{rows}:{sum:032x}")
 }
 

@@ -28,4 +28,4 @@ pub use output::{Distribution, FILE_BYTES, FileOutput, Output, Sink, WriteSpec};
 pub use planner::WritePlanner;
 pub use receipt::{Receipt, Receipts};
 
-pub(crate) use fingerprint::{FINGERPRINT_TAG, total as fingerprint_total};
+pub(crate) use fingerprint::{FINGERPRINT_TAG, tag as fingerprint_tag, total as fingerprint_total};

@@ -5,6 +5,7 @@ use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use serde::{Deserialize, Serialize};
 
+use crate::schema::bare;
 use crate::{LakeError, Result, TableUrl};
 
 /// Aim for the size of a data file, the unit of pruning and of later scans' tasks.
@@ -30,6 +31,32 @@ pub enum Distribution {
     InPlace,
     /// All rows with equal values of the given columns go to one writer, sorted by them. No columns: one writer.
     ByColumns(Vec<String>),
+    /// The same, with the rows of one writer sorted further.
+    Clustered {
+        /// Rows with equal values of these columns go to one writer.
+        spread: Vec<String>,
+        /// Among these, the order of rows.
+        order: Vec<String>,
+    },
+}
+
+impl Distribution {
+    /// The columns whose equal values go to one writer.
+    pub(super) fn spread(&self) -> &[String] {
+        match self {
+            Self::InPlace => &[],
+            Self::ByColumns(spread) | Self::Clustered { spread, .. } => spread,
+        }
+    }
+
+    /// The columns that a writer's rows are sorted by.
+    pub(super) fn order(&self) -> impl Iterator<Item = &String> {
+        let more: &[String] = match self {
+            Self::InPlace | Self::ByColumns(_) => &[],
+            Self::Clustered { order, .. } => order,
+        };
+        self.spread().iter().chain(more)
+    }
 }
 
 /// Rows with one value of the route column.
@@ -67,6 +94,8 @@ pub struct FileOutput {
     pub temporary: bool,
     /// Columns that [`fingerprints`](super::fingerprint) cover; none: no fingerprint is made.
     pub fingerprint_columns: Vec<String>,
+    /// Columns of the input, by which it is sorted, that begin a new file with each new value.
+    pub split_columns: Vec<String>,
     /// Aim for the size of a file; a writer that reaches it starts another one.
     pub file_bytes: u64,
 }
@@ -75,7 +104,8 @@ impl FileOutput {
     /// Files with the columns of `schema`.
     pub fn new(folder: TableUrl, schema: &Schema) -> Result<Self> {
         let table = folder.to_string();
-        let schema: StructType = schema
+        let schema: StructType = bare(schema)
+            .as_ref()
             .try_into_kernel()
             .map_err(|error: arrow::error::ArrowError| LakeError::query("describe the columns", table, error.into()))?;
         Ok(Self {
@@ -86,6 +116,7 @@ impl FileOutput {
             unique_columns: Vec::new(),
             temporary: false,
             fingerprint_columns: Vec::new(),
+            split_columns: Vec::new(),
             file_bytes: FILE_BYTES,
         })
     }

@@ -15,7 +15,7 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::exec::{SORT, WriteExec, spread_keys};
+use super::exec::{SORT, WriteExec, spread_and_order};
 use super::node::WriteNode;
 use super::output::Distribution;
 
@@ -43,9 +43,9 @@ impl ExtensionPlanner for WritePlanner {
         };
         let input = match &write.spec().distribution {
             Distribution::InPlace => Arc::clone(input),
-            spread @ Distribution::ByColumns(_) => {
-                let keys = spread_keys(spread, &input.schema())?;
-                distribute(Arc::clone(input), keys, session.config().target_partitions())?
+            spread @ (Distribution::ByColumns(_) | Distribution::Clustered { .. }) => {
+                let (keys, order) = spread_and_order(spread, &input.schema())?;
+                distribute(Arc::clone(input), keys, order, session.config().target_partitions())?
             }
         };
         let writers = Arc::new(WriteExec::try_new(input, Arc::clone(write.spec()))?);
@@ -53,21 +53,22 @@ impl ExtensionPlanner for WritePlanner {
     }
 }
 
-/// Puts all rows with equal keys into one partition, sorted by them.
+/// Puts all rows with equal keys into one partition, sorted by `order`.
 ///
 /// The writer requires both, so DataFusion's optimizer would add the nodes too; but it knows nothing of small inputs.
 fn distribute(
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
+    order: Vec<Arc<dyn PhysicalExpr>>,
     tasks: usize,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let one_task = keys.is_empty() || is_small(&input)?;
     let spread: Arc<dyn ExecutionPlan> = match (one_task, input.output_partitioning().partition_count()) {
         (true, 1) => input,
         (true, _) => Arc::new(CoalescePartitionsExec::new(input)),
-        (false, _) => Arc::new(RepartitionExec::try_new(input, Partitioning::Hash(keys.clone(), tasks))?),
+        (false, _) => Arc::new(RepartitionExec::try_new(input, Partitioning::Hash(keys, tasks))?),
     };
-    let ordering = keys.into_iter().map(|expr| PhysicalSortExpr { expr, options: SORT });
+    let ordering = order.into_iter().map(|expr| PhysicalSortExpr { expr, options: SORT });
     Ok(match LexOrdering::new(ordering) {
         Some(ordering) => Arc::new(SortExec::new(ordering, spread).with_preserve_partitioning(true)),
         None => spread,

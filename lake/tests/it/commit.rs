@@ -42,7 +42,7 @@ fn append(bench: &Bench, target: &Target, file: &Value) -> Commit {
 }
 
 /// A cluster during whose queries somebody else acts.
-struct Meanwhile {
+pub struct Meanwhile {
     inner: Arc<dyn QueryRunner>,
     label: String,
     /// Queries of that label that are left alone first.
@@ -72,6 +72,25 @@ impl QueryRunner for Meanwhile {
     }
 }
 
+impl Meanwhile {
+    /// A lake during whose queries with the given label, from number `first` on, something happens; `times` times.
+    pub fn lake(
+        bench: &Bench,
+        label: &str,
+        first: usize,
+        times: usize,
+        act: impl Fn(usize) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Bench {
+        bench.with_runner(Arc::new(Self {
+            inner: Arc::clone(&bench.runner) as _,
+            label: label.to_owned(),
+            before: AtomicUsize::new(first),
+            left: AtomicUsize::new(times),
+            act: Box::new(act),
+        }))
+    }
+}
+
 /// A lake during whose queries for a table, from number `first` on, somebody else upserts a row; `times` times. An
 /// upsert's query 0 is the landing, the next is the merge.
 fn with_interference(bench: &Bench, target: &Target, first: usize, times: usize, row: fn(usize) -> Value) -> Bench {
@@ -82,13 +101,7 @@ fn with_interference(bench: &Bench, target: &Target, first: usize, times: usize,
             other.upsert(&table, &[row(left)]).await.unwrap();
         })
     };
-    bench.with_runner(Arc::new(Meanwhile {
-        inner: Arc::clone(&bench.runner) as _,
-        label: target.name.clone(),
-        before: AtomicUsize::new(first),
-        left: AtomicUsize::new(times),
-        act: Box::new(act),
-    }))
+    Meanwhile::lake(bench, &target.name, first, times, act)
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use deltalake::kernel::Add;
 use futures::StreamExt;
 use object_store::memory::InMemory;
 use quickchat_lake::commit::TransactionId;
+use quickchat_lake::maintenance::Optimized;
 use quickchat_lake::operation::{
     CommitNote, Lake, LandingColumns, QueryRunner, Review, Scope, Target, Upsert, Written,
 };
@@ -108,6 +109,14 @@ impl Bench {
         let info = |_: &Written| Map::new();
         let note = CommitNote { transaction: self.transaction(&target.name), info: &info };
         self.lake.replace(target, query, &scope, &note).await
+    }
+
+    /// Optimizes a table.
+    pub async fn optimize(&self, target: &Target, z_order: &[&str]) -> Result<Optimized> {
+        let z_order: Vec<String> = z_order.iter().map(|column| (*column).to_owned()).collect();
+        let info = |_: &Written| Map::new();
+        let transaction = self.transaction(&format!("optimize {}", target.name));
+        self.lake.optimize(target, &z_order, &CommitNote { transaction, info: &info }).await
     }
 
     /// Lands documents and merges them.

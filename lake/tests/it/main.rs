@@ -6,11 +6,14 @@
 
 mod cluster;
 mod commit;
+mod evolution;
 mod failure;
 mod fixtures;
 mod foreign;
 mod history;
 mod interoperability;
+mod log;
+mod optimize;
 mod put;
 mod replace;
 mod review;
@@ -18,4 +21,5 @@ mod scan;
 mod store;
 mod upsert;
 mod upsert_random;
+mod vacuum;
 mod write;
