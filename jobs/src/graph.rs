@@ -20,8 +20,12 @@ use crate::table_name::TableName;
 
 /// The tables and sources that the query of `definition` reads, by name.
 pub(crate) fn reads(definition: &JobDefinition) -> Result<Vec<TableName>, CatalogError> {
-    let job = &definition.contract.table;
-    let statement = parse_select(job, definition.sql)?;
+    read_by(&definition.contract.table, definition.sql)
+}
+
+/// The tables and sources that the query of a job or view reads, by name.
+pub(crate) fn read_by(job: &TableName, sql: &str) -> Result<Vec<TableName>, CatalogError> {
+    let statement = parse_select(job, sql)?;
     let (references, _) = resolve_table_references(&statement, true)
         .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;
     let mut tables = Vec::with_capacity(references.len());

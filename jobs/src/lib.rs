@@ -13,7 +13,7 @@
 //! # What runs a job
 //! 1. [`functions::all`] is registered wherever a plan is made or run.
 //! 2. The tables of [`Job::reads`] are registered under their two-part names. A source table (schema
-//!    `mongodb` or `mysql`) has the columns of [`Job::source_schema`].
+//!    `mongodb`, `mysql` or `s3`) has the columns of [`Job::source_schema`].
 //! 3. [`Job::sql`] is planned and the parameters of [`RunParameters`] are bound.
 //! 4. The result is cast to [`Contract::arrow_schema`] and written as [`Job::write_mode`] says.
 //!
@@ -34,6 +34,7 @@ mod quarantine;
 mod selector;
 mod silver;
 mod table_name;
+mod view;
 
 pub use catalog::{Catalog, CatalogError};
 pub use column::{Column, ColumnType, Role, StructField};
@@ -43,3 +44,4 @@ pub use parameters::RunParameters;
 pub use quarantine::quarantine_contract;
 pub use selector::SelectError;
 pub use table_name::{ParseTableNameError, TableName};
+pub use view::{View, ViewDefinition};

@@ -19,6 +19,7 @@ mod earliest_reactions;
 mod exact_sum;
 mod groups;
 mod lists;
+mod media_key;
 mod sessions;
 mod sum_values;
 #[cfg(test)]
@@ -45,7 +46,9 @@ pub fn all() -> Functions {
         scalar: [
             ScalarUDF::from(dates::DaysSince::new()),
             ScalarUDF::from(dates::FirstOfMonth::new()),
+            ScalarUDF::from(dates::FirstOfWeek::new()),
             ScalarUDF::from(dates::DatesBetween::new()),
+            ScalarUDF::from(dates::WeeksBetween::new()),
             ScalarUDF::from(lists::ItemCount::new()),
             ScalarUDF::from(lists::IsMember::new()),
             ScalarUDF::from(lists::DistinctValues::new()),
@@ -53,6 +56,7 @@ pub fn all() -> Functions {
             ScalarUDF::from(sum_values::SumValues::new()),
             ScalarUDF::from(call_participants::CallParticipants::new()),
             ScalarUDF::from(earliest_reactions::EarliestReactions::new()),
+            ScalarUDF::from(media_key::MediaKey::new()),
         ]
         .map(Arc::new)
         .into(),

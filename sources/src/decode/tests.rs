@@ -630,6 +630,19 @@ fn columns_are_those_of_the_contract() {
             Collection::AuthUsers,
             "auth_user_id email? external_id? status? email_verified? two_factor_enabled? failed_login_attempts? locked_until? last_login_at? login_count? created_at? updated_at?",
         ),
+        (
+            Collection::Notifications,
+            "notification_id user_id type? title? is_read created_at read_at? updated_at",
+        ),
+        (
+            Collection::AuthSessions,
+            "session_id auth_user_id? device_id? device_name? ip_address? is_revoked revoked_at? revoked_reason? expires_at? created_at updated_at",
+        ),
+        (
+            Collection::AuditLogs,
+            "audit_id auth_user_id? email? event_type? status? ip_address? device_id? country? city? failure_reason? request_id? session_id? created_at",
+        ),
+        (Collection::Media, "key size_bytes etag? last_modified content_type"),
     ] {
         assert_eq!(columns(collection), expected);
         assert_eq!(Collection::from_name(collection.name()), Some(collection));
