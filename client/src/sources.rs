@@ -34,11 +34,11 @@ impl Sources {
         let folder = self.exports.as_ref().ok_or_else(missing)?;
         let name = job.source().ok_or_else(missing)?;
         let collection = Collection::from_name(name.table()).ok_or_else(missing)?;
-        if folder.files(collection).is_empty() {
+        if !folder.has(collection) {
             tracing::warn!(
                 collection = collection.name(),
                 exports = folder.location(),
-                "the export folder has no file of this collection; its table stays as it is, or is made empty"
+                "the export folder has nothing of this collection; its table stays as it is, or is made empty"
             );
         }
         Ok(Arc::new(folder.table(collection)))

@@ -1,7 +1,7 @@
 //! `quickchat-etl jobs`.
 
 use clap::Subcommand;
-use quickchat_jobs::{Catalog, Contract, Job, WriteMode};
+use quickchat_jobs::{Catalog, Contract, Job, View, WriteMode};
 use serde::Serialize;
 
 use super::CommandError;
@@ -10,22 +10,24 @@ use crate::output;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
-    /// All jobs: what they read, write, and when
+    /// All jobs: what they read, write, and when; and all views
     List,
-    /// One job: its columns and its query
+    /// One job or view: its columns and its query
     Show {
-        /// Name of the job, for example silver.messages
+        /// Name of the job or view, for example silver.messages
         job: String,
     },
 }
 
-/// A job as `-o json` shows it.
+/// A job or view as `-o json` shows it.
 #[derive(Serialize)]
 struct JobView {
     job: String,
+    /// `job`, or `view` for what is computed when it is read and never runs.
+    kind: &'static str,
     summary: &'static str,
     reads: Vec<String>,
-    schedule: &'static str,
+    schedule: Option<&'static str>,
     writes: String,
     key: Vec<&'static str>,
     partition: Option<&'static str>,
@@ -48,24 +50,32 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
     let catalog = Catalog::builtin()?;
     match command {
         JobsCommand::List => {
-            let views: Vec<JobView> = catalog.jobs().iter().map(|job| view(job, false)).collect();
+            let jobs = catalog.jobs().iter().map(|job| describe(job, false));
+            let views: Vec<JobView> =
+                jobs.chain(catalog.views().iter().map(|view| describe_view(view, false))).collect();
             output::print(config.output, &views, || {
                 let mut table = output::table(&["job", "runs", "reads", "writes"]);
                 for job in &views {
-                    table.add_row([&job.job, job.schedule, &job.reads.join(", "), &job.writes]);
+                    table.add_row([&job.job, job.schedule.unwrap_or(job.kind), &job.reads.join(", "), &job.writes]);
                 }
                 table
             })?;
         }
         JobsCommand::Show { job } => {
-            let selected = catalog.select(&[job])?;
-            let views: Vec<JobView> = selected.iter().map(|job| view(job, true)).collect();
+            let (views, shown): (Vec<JobView>, Vec<(&Contract, &str)>) = match catalog.view(job) {
+                Some(view) => (vec![describe_view(view, true)], vec![(view.contract(), view.sql())]),
+                None => {
+                    let selected = catalog.select(&[job])?;
+                    let described = selected.iter().map(|job| describe(job, true)).collect();
+                    (described, selected.iter().map(|job| (job.contract(), job.sql())).collect())
+                }
+            };
             output::print(config.output, &views, || {
                 let mut table = output::table(&["column", "type", "meaning"]);
-                for job in &selected {
-                    table.add_row([&job.name().to_string(), "", job.contract().summary]);
-                    add_columns(&mut table, job.contract());
-                    table.add_row(["query", "", job.sql()]);
+                for (contract, sql) in &shown {
+                    table.add_row([&contract.table.to_string(), "", contract.summary]);
+                    add_columns(&mut table, contract);
+                    table.add_row(["query", "", sql]);
                 }
                 table
             })?;
@@ -74,13 +84,30 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
     Ok(0)
 }
 
-fn view(job: &Job, whole: bool) -> JobView {
+fn describe_view(view: &View, whole: bool) -> JobView {
+    let contract = view.contract();
+    JobView {
+        job: view.name().to_string(),
+        kind: "view",
+        summary: contract.summary,
+        reads: view.reads().iter().map(ToString::to_string).collect(),
+        schedule: None,
+        writes: "nothing, computed when it is read".to_owned(),
+        key: contract.key(),
+        partition: None,
+        columns: whole.then(|| columns(contract)),
+        sql: whole.then(|| view.sql()),
+    }
+}
+
+fn describe(job: &Job, whole: bool) -> JobView {
     let contract = job.contract();
     JobView {
         job: job.name().to_string(),
+        kind: "job",
         summary: contract.summary,
         reads: job.reads().iter().map(ToString::to_string).collect(),
-        schedule: job.schedule().name(),
+        schedule: Some(job.schedule().name()),
         writes: match job.write_mode() {
             WriteMode::Upsert { newest } => format!("upsert by {}, newest {newest} wins", contract.key().join(", ")),
             WriteMode::ReplaceTable => "the table anew, changed partitions only".to_owned(),

@@ -43,7 +43,13 @@ fn order_split_and_slots_do_not_matter() {
 /// Writes the same documents in another order into other files: of a collection's lines, every third goes to each of
 /// three files, backwards.
 fn reorder(from: &Path, to: &Path) {
-    for file in files(from).keys().filter(|file| !file.starts_with("media")) {
+    for file in files(from).keys() {
+        if file.starts_with("media") {
+            // Objects have no lines, but a time, which a copy would lose.
+            std::fs::create_dir_all(to.join(file).parent().unwrap()).unwrap();
+            std::fs::hard_link(from.join(file), to.join(file)).unwrap();
+            continue;
+        }
         let bytes = std::fs::read(from.join(file)).unwrap();
         let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
         let is_csv = file.extension().is_some_and(|extension| extension == "csv");
@@ -99,7 +105,7 @@ fn every_document_that_was_read_is_accounted_for() {
     copy(&steps.lakes[1], &lake);
     let again = run(&mut select("bronze", &steps.exports[1], &lake, RANDOM_AS_OF)).expect(0).json();
     for (report, is_first) in [(sample().ended.json(), true), (again, false)] {
-        for name in ["messages", "users", "conversations", "calls", "auth_users"] {
+        for name in ["messages", "users", "conversations", "calls", "notifications", "auth_users", "auth_sessions", "audit_logs"] {
             let report = job(&report, &format!("bronze.{name}"));
             let [read, written, unchanged, quarantined] =
                 ["read", "written", "unchanged", "quarantined"].map(|field| report[field].as_u64().unwrap());

@@ -227,6 +227,8 @@ fn export_file(origin: Origin, object: &ObjectMeta) -> Option<ExportFile> {
     let expected = match origin {
         Origin::MongoDb => format == FileFormat::Json,
         Origin::MySql => format != FileFormat::Json,
+        // Objects are listed, not read.
+        Origin::S3 => false,
     };
     expected.then(|| ExportFile {
         path: relative_path(origin, object),
