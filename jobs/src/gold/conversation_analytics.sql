@@ -18,16 +18,26 @@ WITH no_facts AS (
     WHERE false
 ),
 
+messages AS (
+    SELECT
+        conversation_id,
+        sender_id,
+        created_date,
+        created_date >= CAST($as_of_date AS DATE) - INTERVAL '6 days' AS is_last_7,
+        created_date >= CAST($as_of_date AS DATE) - INTERVAL '29 days' AS is_last_30
+    FROM silver.messages
+    WHERE created_at < $as_of
+),
+
 messages_of_sender AS (
     SELECT
         conversation_id,
         sender_id,
         count(*) AS messages,
-        count(*) FILTER (WHERE created_date >= CAST($as_of_date AS DATE) - INTERVAL '6 days') AS messages_7,
-        count(*) FILTER (WHERE created_date >= CAST($as_of_date AS DATE) - INTERVAL '29 days') AS messages_30,
+        count(*) FILTER (WHERE is_last_7) AS messages_7,
+        count(*) FILTER (WHERE is_last_30) AS messages_30,
         max(created_date) AS last_date
-    FROM silver.messages
-    WHERE created_at < $as_of
+    FROM messages
     GROUP BY conversation_id, sender_id
 ),
 
