@@ -32,7 +32,11 @@ pub enum SelectError {
         suggestions: Vec<String>,
     },
     /// A view has nothing that could run.
-    #[error("{view} is a view of {}, computed when it is read; there is nothing to run but {}", names(reads), names(reads))]
+    #[error(
+        "{view} is a view of {}, computed when it is read; there is nothing to run but {}",
+        names(reads),
+        names(reads)
+    )]
     View {
         /// The view.
         view: TableName,

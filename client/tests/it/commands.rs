@@ -100,7 +100,10 @@ fn the_catalog_and_the_tables_are_listed() {
         if table["kind"] == "table" {
             assert_eq!(table["rows"], found.rows(name).len(), "{name}");
         } else {
-            assert_eq!([&table["kind"], &table["rows"], &table["version"]], [&"view".into(), &Value::Null, &Value::Null]);
+            assert_eq!(
+                [&table["kind"], &table["rows"], &table["version"]],
+                [&"view".into(), &Value::Null, &Value::Null]
+            );
         }
     }
     assert_eq!(tables.len(), found.0.len() + 1);

@@ -105,7 +105,16 @@ fn every_document_that_was_read_is_accounted_for() {
     copy(&steps.lakes[1], &lake);
     let again = run(&mut select("bronze", &steps.exports[1], &lake, RANDOM_AS_OF)).expect(0).json();
     for (report, is_first) in [(sample().ended.json(), true), (again, false)] {
-        for name in ["messages", "users", "conversations", "calls", "notifications", "auth_users", "auth_sessions", "audit_logs"] {
+        for name in [
+            "messages",
+            "users",
+            "conversations",
+            "calls",
+            "notifications",
+            "auth_users",
+            "auth_sessions",
+            "audit_logs",
+        ] {
             let report = job(&report, &format!("bronze.{name}"));
             let [read, written, unchanged, quarantined] =
                 ["read", "written", "unchanged", "quarantined"].map(|field| report[field].as_u64().unwrap());

@@ -653,10 +653,7 @@ fn columns_are_those_of_the_contract() {
             Collection::AuthUsers,
             "auth_user_id email? external_id? status? email_verified? two_factor_enabled? failed_login_attempts? locked_until? last_login_at? login_count? created_at? updated_at?",
         ),
-        (
-            Collection::Notifications,
-            "notification_id user_id type? title? is_read created_at read_at? updated_at",
-        ),
+        (Collection::Notifications, "notification_id user_id type? title? is_read created_at read_at? updated_at"),
         (
             Collection::AuthSessions,
             "session_id auth_user_id? device_id? device_name? ip_address? is_revoked revoked_at? revoked_reason? expires_at? created_at updated_at",

@@ -11,8 +11,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use super::*;
 use crate::decode::sha256_hex;
 use crate::export::ExportFile;
-use crate::split::Split;
 use crate::schema::{ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, REJECT_COLUMN};
+use crate::split::Split;
 
 /// What came out of a file, in order of the ordinals.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]

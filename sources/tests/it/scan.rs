@@ -105,7 +105,8 @@ async fn sessions_have_a_flag_of_either_name_and_no_token() {
         assert!(!rows.contains("CANARY"), "{rows}");
     }
     // Where both are there, `sessions` is read.
-    let folder = export(&[("mysql/sessions.csv", b"id,created_at\ns,2024-01-01\n"), ("mysql/refresh_tokens.csv", header)]);
+    let folder =
+        export(&[("mysql/sessions.csv", b"id,created_at\ns,2024-01-01\n"), ("mysql/refresh_tokens.csv", header)]);
     let rows = query(&folder, small(), "SELECT session_id FROM auth_sessions WHERE _output = 0").await.unwrap();
     assert!(rows.contains("| s ") && !rows.contains("| a "), "{rows}");
 }
@@ -128,7 +129,8 @@ async fn media_are_listed_with_their_sizes_and_types() {
         ("noext", 0, "application/octet-stream"),
         ("odd/#~[1].webm", 1, "video/webm"),
     ] {
-        let line = rows.lines().find(|line| line.contains(&format!("| {key} "))).unwrap_or_else(|| panic!("{key}: {rows}"));
+        let line =
+            rows.lines().find(|line| line.contains(&format!("| {key} "))).unwrap_or_else(|| panic!("{key}: {rows}"));
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         assert_eq!(cells[2..5], [size.to_string().as_str(), content_type, ""], "{line}");
     }
