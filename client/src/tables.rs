@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -234,8 +235,13 @@ impl LakeView {
         Ok(plan)
     }
 
-    /// Makes the newest version of a table visible to queries.
+    /// Makes the newest version of a table visible to queries, unless a version of it is visible already: a query
+    /// that names both a view and its table must see one version.
     async fn register_newest(&self, context: &SessionContext, table: &TableName) -> Result<(), ViewError> {
+        let reference = TableReference::partial(table.schema(), table.table());
+        if context.table_exist(reference).map_err(ViewError::Query)? {
+            return Ok(());
+        }
         let url = self.root.table(table.schema(), table.table());
         let pinned = self.newest(table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
         register(context, table, Arc::new(DeltaScan::of(&self.tables, &pinned))).map_err(ViewError::Query)
