@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -64,6 +63,13 @@ fn suggestion(nearest: &[String]) -> String {
 
 fn names(tables: &[TableName]) -> String {
     tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether queries in this session see a table of this name.
+fn is_visible(context: &SessionContext, table: &TableName) -> bool {
+    let name = context.state().config_options().catalog.default_catalog.clone();
+    let schema = context.catalog(&name).and_then(|catalog| catalog.schema(table.schema()));
+    schema.is_some_and(|schema| schema.table_exist(table.table()))
 }
 
 /// A table or view in a list.
@@ -238,8 +244,7 @@ impl LakeView {
     /// Makes the newest version of a table visible to queries, unless a version of it is visible already: a query
     /// that names both a view and its table must see one version.
     async fn register_newest(&self, context: &SessionContext, table: &TableName) -> Result<(), ViewError> {
-        let reference = TableReference::partial(table.schema(), table.table());
-        if context.table_exist(reference).map_err(ViewError::Query)? {
+        if is_visible(context, table) {
             return Ok(());
         }
         let url = self.root.table(table.schema(), table.table());
