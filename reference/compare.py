@@ -26,7 +26,11 @@ from upsert import upsert
 MAX_SHOWN = 10
 RELATIVE_TOLERANCE = 1e-9
 # Other dates than the run's are kept in these tables, and not ours to judge.
-HISTORY_DATES = {"gold.user_engagement": "calculation_date", "gold.ml_features": "feature_date"}
+HISTORY_DATES = {
+    "gold.user_engagement": "calculation_date",
+    "gold.conversation_analytics": "calculation_date",
+    "gold.ml_features": "feature_date",
+}
 RUN_COLUMNS = ("ingested_at", "run_id")
 
 
@@ -39,7 +43,8 @@ class Expected:
             table: upsert(table, [row for run in decoded for row in run.rows[table]]) for table in decoded[0].rows
         }
         self.refused = {
-            f"quarantine.{table}": [refused for run in decoded for refused in run.refused[table]] for table in bronze
+            f"quarantine.{table}": [refused for run in decoded for refused in run.refused[table]]
+            for table in decoded[0].refused
         }
         layers = {"bronze": bronze, "silver": silver.build(bronze, as_of)}
         layers["gold"] = gold.build(layers["silver"], as_of)

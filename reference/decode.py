@@ -11,9 +11,10 @@ import pathlib
 import re
 
 import documents
+import media
 from export_files import collection_lines, files_of, split_record, table_records
 from extended_json import LONG_RANGE, Faults, parse_document
-from instants import parse_iso
+from instants import date_of, parse_iso
 from redact import is_secret
 
 DOCUMENT_DECODERS = {
@@ -21,8 +22,16 @@ DOCUMENT_DECODERS = {
     "users": documents.user,
     "conversations": documents.conversation,
     "calls": documents.call,
+    "notifications": documents.notification,
 }
-# Columns of bronze.auth_users by the kind of text that the CSV field of the same name holds.
+# The MySQL tables by the bronze table that they become: of several, the first that is there is read.
+TABLE_NAMES = {
+    "auth_users": ("auth_users", "users"),
+    "auth_sessions": ("sessions", "refresh_tokens"),
+    "audit_logs": ("audit_logs",),
+}
+TABLE_ENDINGS = (".csv", ".csv.gz", ".parquet")
+# Columns of the bronze tables by the kind of text that the CSV field of the same name holds.
 AUTH_USER_FIELDS = {
     "email": "string",
     "external_id": "string",
@@ -35,6 +44,29 @@ AUTH_USER_FIELDS = {
     "login_count": "integer",
     "created_at": "instant",
     "updated_at": "instant",
+}
+SESSION_FIELDS = {
+    "device_id": "string",
+    "device_name": "string",
+    "ip_address": "string",
+    "revoked_at": "instant",
+    "revoked_reason": "string",
+    "expires_at": "instant",
+    "created_at": "instant",
+    "updated_at": "instant",
+}
+AUDIT_LOG_FIELDS = {
+    "email": "string",
+    "event_type": "string",
+    "status": "string",
+    "ip_address": "string",
+    "device_id": "string",
+    "country": "string",
+    "city": "string",
+    "failure_reason": "string",
+    "request_id": "string",
+    "session_id": "string",
+    "created_at": "instant",
 }
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
@@ -68,14 +100,17 @@ def decode(export):
     for collection, decoder in DOCUMENT_DECODERS.items():
         rows, refused = _decode_collection(export, collection, decoder)
         decoded.rows[collection], decoded.refused[collection] = rows, refused
-    decoded.rows["auth_users"], decoded.refused["auth_users"] = _decode_auth_users(export)
+    for table, row_of in (("auth_users", _auth_user), ("auth_sessions", _session), ("audit_logs", _audit_log)):
+        decoded.rows[table], decoded.refused[table] = _decode_table(export, TABLE_NAMES[table], row_of)
+    # Objects are listed, so none is refused.
+    decoded.rows["media"] = media.objects(export)
     return decoded
 
 
 def _holds_anything(export):
     collections = [files_of(export, "mongodb", name, (".json", ".json.gz")) for name in DOCUMENT_DECODERS]
-    tables = [files_of(export, "mysql", name, (".csv", ".csv.gz", ".parquet")) for name in ("auth_users", "users")]
-    return any(collections + tables)
+    names = [name for names in TABLE_NAMES.values() for name in names]
+    return any(collections + [files_of(export, "mysql", name, TABLE_ENDINGS) for name in names])
 
 
 def _refused(line, faults, columns=None):
@@ -101,16 +136,16 @@ def _decode_collection(export, collection, decoder):
     return rows, refused
 
 
-def _decode_auth_users(export):
-    files = files_of(export, "mysql", "auth_users", (".csv", ".csv.gz", ".parquet"))
+def _decode_table(export, names, row_of):
+    name = next((name for name in names if files_of(export, "mysql", name, TABLE_ENDINGS)), names[0])
     rows, refused = [], []
-    for header, line in table_records(export, "auth_users" if files else "users"):
+    for header, line in table_records(export, name):
         faults = Faults()
         fields = _fields(line, faults)
         columns = dict(zip(header, fields))
         if len(fields) != len(header):
             faults.add("wrong_type")
-        row = _auth_user(columns, faults)
+        row = row_of(columns, faults)
         if faults.reasons:
             kept = {name: text for name, text in columns.items() if not _is_withheld(name)}
             if len(fields) != len(header) and any(map(_is_withheld, header)):
@@ -135,15 +170,48 @@ def _fields(line, faults):
 
 
 def _auth_user(columns, faults):
-    auth_user_id = _csv_value(columns, "id", "string", faults)
-    if auth_user_id is None:
-        faults.add("missing_key")
-    row = {"auth_user_id": auth_user_id}
-    for name, kind in AUTH_USER_FIELDS.items():
-        row[name] = _csv_value(columns, name, kind, faults)
+    row = {"auth_user_id": _csv_required(columns, "id", "string", faults)}
+    row |= _csv_values(columns, AUTH_USER_FIELDS, faults)
     if row["updated_at"] is None:
         row["updated_at"] = row["created_at"]
     return row
+
+
+def _session(columns, faults):
+    row = {
+        "session_id": _csv_required(columns, "id", "string", faults),
+        "auth_user_id": _csv_value(columns, "user_id", "string", faults),
+        **_csv_values(columns, SESSION_FIELDS, faults),
+    }
+    # Of two names the one that has a value counts, and only it is looked at.
+    has_value = columns.get("is_revoked", "") not in ("", "\\N")
+    row["is_revoked"] = bool(_csv_value(columns, "is_revoked" if has_value else "revoked", "boolean", faults))
+    row["created_at"] = _csv_required(columns, "created_at", "instant", faults)
+    if row["updated_at"] is None:
+        row["updated_at"] = max(row["created_at"] or 0, row["revoked_at"] or 0)
+    return row
+
+
+def _audit_log(columns, faults):
+    row = {
+        "audit_id": _csv_required(columns, "id", "string", faults),
+        "auth_user_id": _csv_value(columns, "user_id", "string", faults),
+        **_csv_values(columns, AUDIT_LOG_FIELDS, faults),
+    }
+    row["created_at"] = _csv_required(columns, "created_at", "instant", faults)
+    row["created_date"] = None if row["created_at"] is None else date_of(row["created_at"])
+    return row
+
+
+def _csv_values(columns, kinds, faults):
+    return {name: _csv_value(columns, name, kind, faults) for name, kind in kinds.items()}
+
+
+def _csv_required(columns, name, kind, faults):
+    value = _csv_value(columns, name, kind, faults)
+    if value is None and (columns.get(name) in (None, "", "\\N") or columns[name].startswith("0000-00-00")):
+        faults.add("missing_key")
+    return value
 
 
 def _csv_value(columns, name, kind, faults):

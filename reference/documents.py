@@ -188,6 +188,26 @@ def conversation(document, faults):
     }
 
 
+def notification(document, faults):
+    """A row of bronze.notifications."""
+    created_at = _required_date(document, "createdAt", faults)
+    read_at = read_date(document.get("readAt"), faults)
+    updated_at = read_date(document.get("updatedAt"), faults)
+    if updated_at is None and created_at is not None:
+        updated_at = created_at if read_at is None else max(created_at, read_at)
+    return {
+        "notification_id": _required_id(document, "_id", faults),
+        "user_id": _required_id(document, "userId", faults),
+        "type": read_string(document.get("type"), faults),
+        "title": read_string(document.get("title"), faults),
+        "is_read": read_boolean(document.get("isRead"), faults),
+        "created_at": created_at,
+        "read_at": read_at,
+        "updated_at": updated_at,
+        "created_month": None if created_at is None else month_of(created_at),
+    }
+
+
 def call(document, faults):
     """A row of bronze.calls."""
     created_at, updated_at = _times(document, faults)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from math import fsum
 
 from instants import HOUR, MINUTE, add_days, as_of_date, date_of
+from gold_periods import monthly_metrics, weekly_metrics
 from silver import events_before
 
 MEDIA_TYPES = ("image", "video", "audio", "file")
@@ -16,7 +17,10 @@ def build(silver, as_of):
     """The gold tables, by name, from the silver tables by name."""
     return {
         "daily_metrics": daily_metrics(silver, as_of),
+        "weekly_metrics": weekly_metrics(silver, as_of),
+        "monthly_metrics": monthly_metrics(silver, as_of),
         "user_engagement": user_engagement(silver, as_of),
+        "conversation_analytics": conversation_analytics(silver, as_of),
         "ml_features": ml_features(silver, as_of),
     }
 
@@ -236,6 +240,58 @@ def _user_segment(active_30, sent_30):
     if active_30 >= 5:
         return "casual"
     return "at_risk" if active_30 >= 1 else "churned"
+
+
+def conversation_analytics(silver, as_of):
+    """One row per conversation: what went on in it until `as_of_date`."""
+    messages, reactions, _ = events_before(silver, as_of)
+    messages_by_id = _group(messages, lambda row: row["conversation_id"])
+    reactions_by_id = Counter(reaction["conversation_id"] for reaction in reactions)
+    return [
+        _conversation_row(
+            conversation,
+            messages_by_id.get(conversation["conversation_id"], []),
+            reactions_by_id[conversation["conversation_id"]],
+            as_of_date(as_of),
+        )
+        for conversation in _created_before(silver["conversations"], as_of)
+    ]
+
+
+def _conversation_row(conversation, messages, reactions, last_date):
+    last_7, last_30 = (
+        [message for message in messages if message["created_date"] >= add_days(last_date, 1 - days)] for days in (7, 30)
+    )
+    age = max(1, (last_date - date_of(conversation["created_at"])).days)
+    media = sum(message["message_type"] in MEDIA_TYPES for message in messages)
+    participants = conversation["participant_count"]
+    return {
+        "conversation_id": conversation["conversation_id"],
+        "calculation_date": last_date,
+        "total_messages": len(messages),
+        "messages_last_7": len(last_7),
+        "messages_last_30": len(last_30),
+        "unique_participants_last_7": len({message["sender_id"] for message in last_7}),
+        "avg_messages_per_day": len(messages) / age,
+        "avg_messages_per_participant": _ratio(len(messages), participants) if messages else None,
+        "most_active_participant_id": _mode(message["sender_id"] for message in messages),
+        "peak_activity_hour": _mode(message["hour"] for message in messages),
+        "dominant_message_type": _mode(message["message_type"] for message in messages),
+        "media_share_rate": _ratio(media, len(messages)),
+        "reaction_rate": _ratio(reactions, len(messages)),
+        "conversation_health": _health(messages, len(last_7), last_date),
+    }
+
+
+def _health(messages, last_7, last_date):
+    silent = min(((last_date - message["created_date"]).days for message in messages), default=None)
+    if silent is None or silent > 30:
+        return "dead"
+    if silent > 14:
+        return "dying"
+    if last_7 < 3:
+        return "quiet"
+    return "thriving" if last_7 >= 10 else "active"
 
 
 def ml_features(silver, as_of):

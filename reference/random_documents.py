@@ -156,6 +156,22 @@ def call(row, writer):
     ]
 
 
+def notification(row, writer):
+    """The pairs of a document of collection notifications."""
+    known = max(row["created_at"], row["created_at"] if row["read_at"] is None else row["read_at"])
+    omitted = row["updated_at"] == known and writer.chance(0.6)
+    return [
+        ("_id", writer.id(row["notification_id"])),
+        ("userId", writer.id(row["user_id"])),
+        ("type", writer.optional(row["type"], writer.string)),
+        ("title", writer.optional(row["title"], writer.string)),
+        ("isRead", writer.boolean(row["is_read"])),
+        ("createdAt", writer.date(row["created_at"])),
+        ("readAt", writer.optional(row["read_at"], writer.date)),
+        ("updatedAt", None if omitted else writer.date(row["updated_at"])),
+    ]
+
+
 def _duration(row, writer):
     """The text of the duration, or nothing where it follows from the times of start and end."""
     computed = None

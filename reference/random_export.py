@@ -16,6 +16,7 @@ import pathlib
 import random
 import sys
 
+import random_accounts
 import random_documents
 from export_files import BOM
 from instants import date_of, parse_iso, to_text
@@ -72,6 +73,9 @@ def write(folders, seed, documents, as_of):
         for folder, chosen in zip(folders, lines):
             _write_collection(folder, collection, chosen, rng)
     _write_auth_users(folders, maker, writer, documents)
+    _write_sessions(folders, maker, writer, max(4, documents // 20))
+    _write_audit_logs(folders, maker, writer, max(4, documents // 20))
+    random_accounts.write_media(folders, maker)
 
 
 def _collections(maker, documents):
@@ -89,6 +93,9 @@ def _collections(maker, documents):
         ),
         "messages": versions([maker.message() for _ in range(documents // 2)], maker.change_message),
         "calls": versions([maker.call() for _ in range(documents // 8)], maker.change_call),
+        "notifications": versions(
+            [maker.notification() for _ in range(documents // 16)], maker.change_notification
+        ),
     }
 
 
@@ -133,6 +140,12 @@ _AUTH_USER_COLUMNS = (
     "last_login_at", "created_at", "updated_at",
 )
 _EXTRA_COLUMNS = ("password_hash", "user_agent", "two_factor_secret", "favourite_colour")
+_UNKNOWN_COLUMNS = {*_EXTRA_COLUMNS, *random_accounts.SESSION_SECRETS, *random_accounts.AUDIT_LOG_SECRETS}
+_AUTH_USER_FAULTS = (
+    {"id": ""}, {"id": "\\N"}, {"created_at": "soon"}, {"created_at": "2024-02-30 00:00:00"},
+    {"created_at": "1715000000"}, {"last_login_at": "1969-12-31 23:59:59"}, {"two_factor_enabled": "yes"},
+    {"two_factor_enabled": "2"},
+)
 
 
 def _write_auth_users(folders, maker, writer, documents):
@@ -158,19 +171,63 @@ def _write_auth_users(folders, maker, writer, documents):
             for _ in range(rng.choice((1, 1, 1, 2))):
                 rng.choice(records).append(_record(_cells(version, columns, writer), rng))
             if rng.random() < BAD_SHARE * 2:
-                rng.choice(records).append(_bad_record(_cells(version, columns, writer), columns, rng))
+                counts = "failed_login_attempts" if "failed_login_attempts" in columns else "login_count"
+                faults = [*_AUTH_USER_FAULTS, {counts: "many" if counts != "login_count" else "1.5"}]
+                rng.choice(records).append(_bad_record(_cells(version, columns, writer), faults, rng))
     name = "auth_users" if has_external_ids else "users"
+    _write_records(folders, name, columns, records, rng)
+
+
+def _write_records(folders, name, columns, records, rng):
     for folder, chosen in zip(folders, records):
         header = ",".join(f'"{column}"' if rng.random() < 0.1 else column for column in columns).encode()
         _write_file(folder / "mysql" / f"{name}{rng.choice(('', '_1'))}.csv", [header, *chosen], rng, blank_lines=False)
+
+
+def _write_sessions(folders, maker, writer, count):
+    rng = maker.rng
+    if rng.random() < 0.1:
+        return
+    flag = rng.choice(("revoked", "is_revoked"))
+    columns = [*random_accounts.SESSION_COLUMNS, flag]
+    # The other name of the flag may be there too, without a value that counts.
+    other = rng.choice((None, "revoked" if flag == "is_revoked" else None))
+    rows = [row | {flag: row["flag"]} for row in random_accounts.sessions(maker, count)]
+    if other is not None:
+        columns.append(other)
+        rows = [row | {other: None if row[flag] is None else rng.choice((None, True, False))} for row in rows]
+    name = rng.choice(("sessions", "refresh_tokens"))
+    _write_rows(folders, name, columns, random_accounts.SESSION_SECRETS, rows, random_accounts.SESSION_FAULTS, writer)
+
+
+def _write_audit_logs(folders, maker, writer, count):
+    if maker.chance(0.1):
+        return
+    rows = random_accounts.audit_logs(maker, count)
+    columns, secrets = random_accounts.AUDIT_LOG_COLUMNS, random_accounts.AUDIT_LOG_SECRETS
+    _write_rows(folders, "audit_logs", columns, secrets, rows, random_accounts.AUDIT_LOG_FAULTS, writer)
+
+
+def _write_rows(folders, name, columns, extra, rows, faults, writer):
+    """Rows over the folders, some twice and some spoiled, the columns in any order among others."""
+    rng = writer.rng
+    columns = [*columns, *rng.sample(extra, rng.randint(0, len(extra)))]
+    rng.shuffle(columns)
+    records = [[] for _ in folders]
+    for row in rows:
+        for _ in range(rng.choice((1, 1, 1, 2))):
+            rng.choice(records).append(_record(_cells(row, columns, writer), rng))
+        if rng.random() < BAD_SHARE * 2:
+            rng.choice(records).append(_bad_record(_cells(row, columns, writer), faults, rng))
+    _write_records(folders, name, columns, records, rng)
 
 
 def _cells(row, columns, writer):
     """The texts of a record by column."""
     cells = {}
     for column in columns:
-        value = row.get("auth_user_id" if column == "id" else column)
-        if column in _EXTRA_COLUMNS:
+        value = row.get("auth_user_id" if column == "id" and "id" not in row else column)
+        if column in _UNKNOWN_COLUMNS:
             cells[column] = writer.rng.choice(("", "hunter2", 'a, "b"'))
         elif value is None:
             cells[column] = writer.rng.choice(("", "\\N"))
@@ -202,13 +259,7 @@ def _record(cells, rng):
     return ",".join(fields).encode()
 
 
-def _bad_record(cells, columns, rng):
-    faults = [
-        {"id": ""}, {"id": "\\N"}, {"created_at": "soon"}, {"created_at": "2024-02-30 00:00:00"},
-        {"created_at": "1715000000"}, {"last_login_at": "1969-12-31 23:59:59"}, {"two_factor_enabled": "yes"},
-        {"two_factor_enabled": "2"},
-    ]
-    faults.append({"failed_login_attempts": "many"} if "failed_login_attempts" in columns else {"login_count": "1.5"})
+def _bad_record(cells, faults, rng):
     kind = rng.random()
     if kind < 0.6:
         return _record(cells | rng.choice(faults), rng)
@@ -218,7 +269,8 @@ def _bad_record(cells, columns, rng):
     if kind < 0.9:
         return b"123,only two"
     # The bad byte stands in an unquoted field of its own; rows of other lengths are bad already.
-    return _record(cells | {"email": "BAD"}, rng).replace(b"BAD", b"b\xffd")
+    name = "email" if "email" in cells else "ip_address"
+    return _record(cells | {name: "BAD"}, rng).replace(b"BAD", b"b\xffd")
 
 
 if __name__ == "__main__":

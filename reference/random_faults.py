@@ -77,6 +77,16 @@ _SPOILED = {
         "duration": ('"60"', "true", "[]", '{"$numberDouble":"NaN"}', '{"$numberDecimal":"1"}'),
         "status": _BAD_STRINGS,
     },
+    "notifications": {
+        "_id": (None, "null", '""', *_BAD_IDS),
+        "userId": (None, "null", '""', *_BAD_IDS),
+        "createdAt": (None, "null", *_BAD_DATES),
+        "readAt": _BAD_DATES,
+        "updatedAt": _BAD_DATES,
+        "isRead": _BAD_BOOLEANS,
+        "type": _BAD_STRINGS,
+        "title": _BAD_STRINGS,
+    },
 }
 
 _SECRET = '"password":"hunter2"'

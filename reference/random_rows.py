@@ -119,8 +119,7 @@ class RowMaker:
     def _attachment(self, number):
         return {
             "type": self.rng.choice((None, "image", "video", "image", "Ünknown", "")),
-            # The number keeps the attachments of a message apart.
-            "url": f"https://cdn.example/media/a/{number}/{self.rng.randint(0, 9)}.jpg?sig=x",
+            "url": self._url(f"a/{number}/{self.rng.randint(0, 9)}.jpg"),
             "filename": self.rng.choice((None, "", "a.jpg", "señor.pdf")),
             "size_bytes": self.rng.choice((None, 0, 1, -7, 2048, 2**31, 2**40)),
             "mime_type": self.rng.choice((None, "image/jpeg")),
@@ -129,6 +128,14 @@ class RowMaker:
             "width": self.rng.choice((None, 0, 640, -1, 2**31 - 1)),
             "height": self.rng.choice((None, 0, 480, -(2**31))),
         }
+
+    def _url(self, key):
+        """One of the forms in which an object of this key is named, or one that names none."""
+        return self.rng.choice((
+            f"https://cdn.example/media/{key}?sig=x", f"https://cdn.example/media/{key}?next=/media/b#c", f"media/{key}",
+            key, f"/{key}", f"s3://bucket/media/old/media/{key}#top", f"https://elsewhere.example/{key}", f"media/x/{key}",
+            "x/hash#tag.webm", "noext", None,
+        ))
 
     def _reactions(self, created_at):
         reactions = []
@@ -252,6 +259,30 @@ class RowMaker:
         if self.chance(0.3):
             row["created_at"] = self.instant()
             row["created_date"] = date_of(row["created_at"])
+
+    def notification(self):
+        """A row of bronze.notifications."""
+        created_at = self.instant()
+        read_at = self.maybe(self.clamp(created_at + self.rng.choice((0, 1, HOUR, -HOUR, DAY))), 0.5)
+        known = created_at if read_at is None else max(created_at, read_at)
+        return {
+            "notification_id": self.new_id(),
+            "user_id": self.rng.choice(self.people),
+            "type": self.rng.choice((None, "message", "call_missed", "")),
+            "title": self.rng.choice((None, *CONTENTS)),
+            "is_read": read_at is not None,
+            "created_at": created_at,
+            "read_at": read_at,
+            "updated_at": self.clamp(known + self.rng.choice((0, 0, 0, 1000, DAY))),
+            "created_month": month_of(created_at),
+        }
+
+    def change_notification(self, row):
+        """Makes another version of a notification in place: read or not, perhaps of another month."""
+        row["title"], row["is_read"] = "changed", not row["is_read"]
+        if self.chance(0.3):
+            row["created_at"] = self.instant()
+            row["created_month"] = month_of(row["created_at"])
 
     def auth_user(self, has_external_ids):
         """A row of bronze.auth_users in the shape of table `auth_users`, or of `users` without external ids."""

@@ -1,6 +1,6 @@
 """Silver tables from bronze rows: one function a table, each the plain reading of its definition.
 
-The row-level tables (users, messages, conversations, calls, reactions) hold everything that bronze has; only the
+The row-level tables (users, messages, conversations, calls, reactions, media) hold everything that bronze has; only the
 aggregates `user_sessions` and `user_activity` stop at `as_of`. Python compares strings by code points, which is the
 order of their UTF-8 bytes, the one that the contract wants.
 """
@@ -9,6 +9,7 @@ from collections import defaultdict
 from math import fsum
 
 from instants import MINUTE, add_days, as_of_date, date_of, days_since, hour_of
+from media import key_of
 
 SESSION_GAP = 30 * MINUTE
 ACTIVE_WINDOW_DAYS = 30
@@ -22,6 +23,7 @@ def build(bronze, as_of):
         "conversations": conversations(bronze["conversations"], as_of),
         "calls": calls(bronze["calls"]),
         "reactions": reactions(bronze["messages"]),
+        "media": media_objects(bronze["media"], bronze["messages"]),
     }
     tables["user_sessions"] = user_sessions(tables, as_of)
     tables["user_activity"] = user_activity(tables, as_of)
@@ -208,6 +210,24 @@ def reactions(bronze_messages):
                     "reacted_date": date_of(reacted_at),
                 }
     return list(rows.values())
+
+
+def media_objects(bronze_media, bronze_messages):
+    """One row per object, with the first message that has it as an attachment."""
+    users = defaultdict(list)
+    for message in bronze_messages:
+        for attachment in message["attachments"]:
+            users[key_of(attachment["url"])].append((message["created_at"], message["message_id"]))
+    return [
+        {
+            "key": item["key"],
+            "size_bytes": item["size_bytes"],
+            "content_type": item["content_type"],
+            "message_id": min(users.get(item["key"], [(0, None)]))[1],
+            "is_orphan": item["key"] not in users,
+        }
+        for item in bronze_media
+    ]
 
 
 def joined_before(call, as_of):

@@ -5,8 +5,14 @@ KEYS = {
     "users": "user_id",
     "conversations": "conversation_id",
     "calls": "call_id",
+    "notifications": "notification_id",
     "auth_users": "auth_user_id",
+    "auth_sessions": "session_id",
+    "audit_logs": "audit_id",
+    "media": "key",
 }
+# What tells the newer of two rows; `updated_at` where nothing else is said.
+NEWEST = {"audit_logs": "created_at", "media": "last_modified"}
 
 
 def upsert(table, rows):
@@ -14,13 +20,13 @@ def upsert(table, rows):
 
     A row without `updated_at` (an auth user without any time) loses to every row that has one.
     """
-    kept = {}
+    kept, newest = {}, NEWEST.get(table, "updated_at")
     for row in rows:
         key = row[KEYS[table]]
-        if key not in kept or _age(row) >= _age(kept[key]):
+        if key not in kept or _age(row[newest]) >= _age(kept[key][newest]):
             kept[key] = row
     return list(kept.values())
 
 
-def _age(row):
-    return -1 if row["updated_at"] is None else row["updated_at"]
+def _age(instant):
+    return -1 if instant is None else instant

@@ -18,6 +18,11 @@ fn table_of_tables(catalog: &Catalog) -> String {
         let grain = summary.split_once(". ").map_or(summary.trim_end_matches('.'), |(first, _)| first);
         writeln!(text, "| `{}` | {grain} | {} | {} |", job.name(), reads.join(", "), job.schedule()).unwrap();
     }
+    for view in catalog.views() {
+        let reads: Vec<String> = view.reads().iter().map(|table| format!("`{table}`")).collect();
+        let summary = view.contract().summary.trim_end_matches('.');
+        writeln!(text, "| `{}` | {summary} | {} | view |", view.name(), reads.join(", ")).unwrap();
+    }
     text.push('\n');
     text
 }

@@ -34,11 +34,11 @@ impl Sources {
         let folder = self.exports.as_ref().ok_or_else(missing)?;
         let name = job.source().ok_or_else(missing)?;
         let collection = Collection::from_name(name.table()).ok_or_else(missing)?;
-        if folder.files(collection).is_empty() {
+        if !folder.has(collection) {
             tracing::warn!(
                 collection = collection.name(),
                 exports = folder.location(),
-                "the export folder has no file of this collection; its table stays as it is, or is made empty"
+                "the export folder has nothing of this collection; its table stays as it is, or is made empty"
             );
         }
         Ok(SourceInput { folder, collection })
@@ -56,6 +56,11 @@ impl SourceInput<'_> {
     /// Its files.
     pub(crate) fn files(&self) -> &[ExportFile] {
         self.folder.files(self.collection)
+    }
+
+    /// Whether only reading tells what it holds: the objects of a media folder may be millions.
+    pub(crate) fn is_listed_when_read(&self) -> bool {
+        self.collection == Collection::Media
     }
 
     /// The rows of some of its files.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use quickchat_jobs::{Catalog, Contract, TableName, quarantine_contract, runs_contract};
+use quickchat_jobs::{Catalog, Contract, TableName, View, quarantine_contract, runs_contract};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
 use quickchat_lake::{LakeError, LakeRoot};
@@ -24,6 +25,7 @@ pub struct LakeView {
     root: LakeRoot,
     tables: Tables,
     contracts: Vec<Contract>,
+    views: Vec<View>,
 }
 
 /// A question about the lake that could not be answered.
@@ -53,21 +55,46 @@ pub enum ViewError {
         /// What stands behind the `@`.
         text: String,
     },
+    /// A view has no versions of its own.
+    #[error("{name} is a view and has no versions; ask for those of {reads}")]
+    NoVersions {
+        /// The view.
+        name: String,
+        /// The tables that it reads.
+        reads: String,
+    },
     /// The query is not one that may be asked.
     #[error("the query cannot be run: {0}; one SELECT over tables named layer.table is possible")]
     Query(DataFusionError),
+}
+
+fn no_versions(view: &View) -> ViewError {
+    ViewError::NoVersions { name: view.name().to_string(), reads: names(view.reads()) }
 }
 
 fn suggestion(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!(", did you mean {}?", nearest.join(" or ")) }
 }
 
-/// A table in a list.
+fn names(tables: &[TableName]) -> String {
+    tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether queries in this session see a table of this name.
+fn is_visible(context: &SessionContext, table: &TableName) -> bool {
+    let name = context.state().config_options().catalog.default_catalog.clone();
+    let schema = context.catalog(&name).and_then(|catalog| catalog.schema(table.schema()));
+    schema.is_some_and(|schema| schema.table_exist(table.table()))
+}
+
+/// A table or view in a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableSummary {
     /// `layer.table`.
     pub table: String,
-    /// Newest version; null if the table was never written.
+    /// `table`, or `view` for a query that is run when it is read and has no files.
+    pub kind: &'static str,
+    /// Newest version; null if the table was never written, and for a view.
     pub version: Option<u64>,
     /// Data files of that version.
     pub files: u64,
@@ -113,20 +140,28 @@ impl LakeView {
             .iter()
             .filter(|job| job.source().is_some())
             .filter_map(|job| quarantine_contract(job.name().table()));
-        Self { root, tables, contracts: jobs.chain(quarantines).chain([runs_contract()]).collect() }
+        let contracts = jobs.chain(quarantines).chain([runs_contract()]).collect();
+        Self { root, tables, contracts, views: catalog.views().to_vec() }
     }
 
-    /// The contracts of all tables, written or not.
+    /// The contracts of all tables, written or not, without views.
     pub fn contracts(&self) -> &[Contract] {
         &self.contracts
     }
 
-    /// The contract of one table.
+    /// The contract of one table or view.
     pub fn contract(&self, name: &str) -> Result<&Contract, ViewError> {
-        self.contracts.iter().find(|contract| contract.table.to_string() == name).ok_or_else(|| self.unknown(name))
+        let views = self.views.iter().map(View::contract);
+        let mut all = self.contracts.iter().chain(views);
+        all.find(|contract| contract.table.to_string() == name).ok_or_else(|| self.unknown(name))
     }
 
-    /// The newest version of a table, if it was ever written.
+    /// The view of this name.
+    pub fn view(&self, name: &TableName) -> Option<&View> {
+        self.views.iter().find(|view| view.name() == name)
+    }
+
+    /// The newest version of a table, if it was ever written; none for a view.
     pub async fn newest(&self, name: &TableName) -> Result<Option<Arc<PinnedTable>>, ViewError> {
         Ok(self.tables.latest(&self.root.table(name.schema(), name.table())).await?)
     }
@@ -138,6 +173,7 @@ impl LakeView {
             let pinned = self.newest(&contract.table).await?;
             list.push(TableSummary {
                 table: contract.table.to_string(),
+                kind: "table",
                 version: pinned.as_ref().map(|pinned| pinned.version),
                 files: pinned.as_ref().map_or(0, |pinned| pinned.files.len() as u64),
                 bytes: pinned.as_ref().map_or(0, |pinned| pinned.bytes()),
@@ -145,12 +181,24 @@ impl LakeView {
                 summary: contract.summary,
             });
         }
+        list.extend(self.views.iter().map(|view| TableSummary {
+            table: view.name().to_string(),
+            kind: "view",
+            version: None,
+            files: 0,
+            bytes: 0,
+            rows: None,
+            summary: view.contract().summary,
+        }));
         Ok(list)
     }
 
     /// The last `limit` versions of a table, newest first.
     pub async fn history(&self, name: &str, limit: usize) -> Result<Vec<TableVersion>, ViewError> {
         let contract = self.contract(name)?;
+        if let Some(view) = self.view(&contract.table) {
+            return Err(no_versions(view));
+        }
         let url = self.root.table(contract.table.schema(), contract.table.table());
         let newest = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
         let mut versions = Vec::new();
@@ -179,7 +227,7 @@ impl LakeView {
     }
 
     /// A session in which all tables of a layer that were ever written can be queried, each as `layer.table` and at
-    /// the version that is the newest now. Its SQL and data frames give plans for [`Cluster::submit`].
+    /// the version that is the newest now, and the views of such tables. Its SQL and data frames give plans for [`Cluster::submit`].
     pub async fn session(&self, cluster: &Cluster, layer: &str) -> Result<SessionContext, ViewError> {
         let context = cluster.session()?;
         let mut contracts = self.contracts.iter().filter(|contract| contract.table.schema() == layer).peekable();
@@ -190,6 +238,12 @@ impl LakeView {
             if let Some(pinned) = self.newest(&contract.table).await? {
                 register(&context, &contract.table, Arc::new(DeltaScan::of(&self.tables, &pinned)))
                     .map_err(ViewError::Query)?;
+            }
+        }
+        for view in self.views.iter().filter(|view| view.name().schema() == layer) {
+            match self.register_view(&context, view).await {
+                Ok(()) | Err(ViewError::Lake(LakeError::NoTable { .. })) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(context)
@@ -218,9 +272,17 @@ impl LakeView {
                 }
             };
             let contract = self.contract(&format!("{schema}.{table}"))?;
-            let pinned = self.pin(contract, version).await?;
-            let name = TableName::from_parts(schema, reference.table());
-            register(&context, &name, Arc::new(DeltaScan::of(&self.tables, &pinned))).map_err(ViewError::Query)?;
+            match (self.view(&contract.table), version) {
+                (Some(view), None) => self.register_view(&context, view).await?,
+                (Some(view), Some(_)) => return Err(no_versions(view)),
+                (None, None) => self.register_newest(&context, &contract.table).await?,
+                (None, Some(version)) => {
+                    let pinned = self.pin(contract, version).await?;
+                    let name = TableName::from_parts(schema, reference.table());
+                    register(&context, &name, Arc::new(DeltaScan::of(&self.tables, &pinned)))
+                        .map_err(ViewError::Query)?;
+                }
+            }
         }
         let plan = state.statement_to_plan(statement).await.map_err(ViewError::Query)?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -228,23 +290,44 @@ impl LakeView {
         Ok(plan)
     }
 
-    /// A version of a table that can be read; without one, the newest.
-    async fn pin(&self, contract: &Contract, version: Option<Version>) -> Result<Arc<PinnedTable>, ViewError> {
+    /// A version of a table that can be read.
+    async fn pin(&self, contract: &Contract, version: Version) -> Result<Arc<PinnedTable>, ViewError> {
         let url = self.root.table(contract.table.schema(), contract.table.table());
         let newest = self.newest(&contract.table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
         let pinned = match version {
-            None => return Ok(newest),
-            Some(Version::Number(version)) => self.tables.version(&url, version, None).await?,
-            Some(Version::At(instant)) => self.tables.at(&url, instant).await?,
+            Version::Number(version) => self.tables.version(&url, version, None).await?,
+            Version::At(instant) => self.tables.at(&url, instant).await?,
         };
         self.tables.check_readable(&pinned, &newest).await?;
         Ok(pinned)
+    }
+
+    /// Makes the newest version of a table visible to queries, unless a version of it is visible already: a query
+    /// that names both a view and its table must see one version.
+    async fn register_newest(&self, context: &SessionContext, table: &TableName) -> Result<(), ViewError> {
+        if is_visible(context, table) {
+            return Ok(());
+        }
+        let url = self.root.table(table.schema(), table.table());
+        let pinned = self.newest(table).await?.ok_or(LakeError::NoTable { table: url.to_string() })?;
+        register(context, table, Arc::new(DeltaScan::of(&self.tables, &pinned))).map_err(ViewError::Query)
+    }
+
+    /// Makes a view visible to queries, and the tables that it reads.
+    async fn register_view(&self, context: &SessionContext, view: &View) -> Result<(), ViewError> {
+        for table in view.reads() {
+            self.register_newest(context, table).await?;
+        }
+        let plan = context.state().create_logical_plan(view.sql()).await.map_err(ViewError::Query)?;
+        let provider = ViewTable::new(plan, Some(view.sql().to_owned()));
+        register(context, view.name(), Arc::new(provider)).map_err(ViewError::Query)
     }
 
     fn unknown(&self, name: &str) -> ViewError {
         let mut known: Vec<(f64, String)> = self
             .contracts
             .iter()
+            .chain(self.views.iter().map(View::contract))
             .map(|contract| contract.table.to_string())
             .map(|table| (strsim::jaro_winkler(&table, name), table))
             .filter(|(likeness, _)| *likeness > 0.8)

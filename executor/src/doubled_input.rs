@@ -41,7 +41,10 @@ fn has_doubles(reader: &ShuffleReaderExec) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ballista_core::serde::scheduler::{ExecutorMetadata, PartitionId, PartitionLocation, PartitionStats};
+    use ballista_core::serde::scheduler::{
+        ExecutorMetadata, ExecutorOperatingSystemSpecification, ExecutorSpecification, PartitionId, PartitionLocation,
+        PartitionStats,
+    };
     use datafusion::arrow::datatypes::Schema;
     use datafusion::physical_plan::Partitioning;
 
@@ -51,7 +54,14 @@ mod tests {
         PartitionLocation {
             map_partition_id: map_task,
             partition_id: PartitionId { job_id: "job".into(), stage_id: 1, partition_id: partition },
-            executor_meta: ExecutorMetadata::default(),
+            executor_meta: ExecutorMetadata {
+                id: "executor".to_owned(),
+                host: "localhost".to_owned(),
+                port: 1,
+                grpc_port: 2,
+                specification: ExecutorSpecification::default(),
+                os_info: ExecutorOperatingSystemSpecification::default(),
+            },
             partition_stats: PartitionStats::default(),
             file_id: Some(file),
             is_sort_shuffle: false,

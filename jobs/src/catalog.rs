@@ -1,9 +1,10 @@
-//! The catalog: every job, checked against each other when the catalog is made.
+//! The catalog: every job and view, checked against each other when the catalog is made.
 //!
 //! Invariants of a [`Catalog`]: every query parses and is one SELECT; every table that a query reads
 //! is written by another job of the catalog or is that job's own source; no job depends on itself, except that one
 //! that replaces partitions may read its own table as the run before left it;
-//! [`Catalog::jobs`] is in an order that may be run from first to last.
+//! [`Catalog::jobs`] is in an order that may be run from first to last; a view reads tables that jobs write, and no job
+//! reads a view.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,16 +18,19 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::SessionContext;
 
+use crate::contract::Contract;
 use crate::job::{Job, JobDefinition, WriteMode};
 use crate::query::{Frames, Query, reference};
 use crate::selector::{self, SelectError};
 use crate::table_name::TableName;
+use crate::view::{View, ViewDefinition};
 use crate::{bronze, check, gold, graph, silver};
 
-/// All jobs, in an order in which each comes after everything it reads.
+/// All jobs, in an order in which each comes after everything it reads, and all views.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     jobs: Vec<Job>,
+    views: Vec<View>,
 }
 
 /// Why definitions do not make a catalog. All of these are mistakes in a job's files.
@@ -90,8 +94,8 @@ pub enum CatalogError {
         /// What does not fit.
         detail: String,
     },
-    /// Two jobs write one table.
-    #[error("{table} is written by two jobs; keep one of them")]
+    /// Two jobs write one table, or a view has the name of another table.
+    #[error("{table} is defined twice; keep one of the definitions")]
     DuplicateJob {
         /// The table.
         table: TableName,
@@ -109,12 +113,13 @@ fn arrows(tables: &[TableName]) -> String {
 }
 
 impl Catalog {
-    /// The jobs of this crate.
+    /// The jobs and views of this crate.
     ///
     /// # Errors
     /// None in a build whose tests pass; callers pass the error on instead of hiding it.
     pub fn builtin() -> Result<Self, CatalogError> {
-        Self::new([bronze::definitions(), silver::definitions(), gold::definitions()].concat())
+        let jobs = [bronze::definitions(), silver::definitions(), gold::definitions()].concat();
+        Self::with_views(jobs, gold::views())
     }
 
     /// A catalog of the given jobs.
@@ -122,6 +127,14 @@ impl Catalog {
     /// # Errors
     /// One of [`CatalogError`] for the first mistake that is found.
     pub fn new(definitions: Vec<JobDefinition>) -> Result<Self, CatalogError> {
+        Self::with_views(definitions, Vec::new())
+    }
+
+    /// A catalog of the given jobs, and views of their tables.
+    ///
+    /// # Errors
+    /// One of [`CatalogError`] for the first mistake that is found.
+    pub fn with_views(definitions: Vec<JobDefinition>, views: Vec<ViewDefinition>) -> Result<Self, CatalogError> {
         let mut names = BTreeSet::new();
         for definition in &definitions {
             if !names.insert(definition.contract.table.clone()) {
@@ -151,14 +164,38 @@ impl Catalog {
             })?;
             jobs.push(Job::new(definition, reads, reads_itself));
         }
-        let catalog = Self { jobs: graph::topological_order(jobs)? };
+        let mut catalog = Self { jobs: graph::topological_order(jobs)?, views: Vec::with_capacity(views.len()) };
         let with_text = |job: &Job| {
             let text = catalog
                 .definition(job)
                 .map_err(|source| CatalogError::InvalidFrames { job: job.name().clone(), source: Box::new(source) })?;
             Ok(job.clone().with_text(text))
         };
-        Ok(Self { jobs: catalog.jobs.iter().map(with_text).collect::<Result<_, _>>()? })
+        let jobs = catalog.jobs.iter().map(with_text).collect::<Result<_, _>>()?;
+        catalog.jobs = jobs;
+        for definition in views {
+            let view = catalog.view_of(definition)?;
+            catalog.views.push(view);
+        }
+        Ok(catalog)
+    }
+
+    /// A view of tables that jobs of the catalog write.
+    fn view_of(&self, definition: ViewDefinition) -> Result<View, CatalogError> {
+        let ViewDefinition { table, summary, columns_of, sql } = definition;
+        let reads = graph::read_by(&table, sql)?;
+        let job = |name: &TableName| self.jobs.iter().find(|job| job.name() == name);
+        if job(&table).is_some() || self.views.iter().any(|view| *view.name() == table) {
+            return Err(CatalogError::DuplicateJob { table });
+        }
+        if let Some(unknown) = reads.iter().find(|name| job(name).is_none()) {
+            return Err(CatalogError::UnknownTable { job: table, table: unknown.clone() });
+        }
+        let columns = match job(&columns_of) {
+            Some(job) => job.contract().columns,
+            None => return Err(CatalogError::UnknownTable { job: table, table: columns_of }),
+        };
+        Ok(View::new(Contract { table, summary, columns }, sql, reads))
     }
 
     /// All jobs, each after everything it reads.
@@ -169,6 +206,16 @@ impl Catalog {
     /// The job that writes `name`, for example `silver.messages`.
     pub fn job(&self, name: &str) -> Option<&Job> {
         self.jobs.iter().find(|job| job.name().to_string() == name)
+    }
+
+    /// All views, in the order of definition.
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    /// The view of that name, for example `gold.ml_features_latest`.
+    pub fn view(&self, name: &str) -> Option<&View> {
+        self.views.iter().find(|view| view.name().to_string() == name)
     }
 
     /// The jobs that write what `job` reads, in the order of the catalog.
@@ -225,7 +272,6 @@ mod tests {
     use super::*;
     use crate::check::Check;
     use crate::column::{Column, ColumnType};
-    use crate::contract::Contract;
     use crate::incremental::Incremental;
     use crate::job::Schedule;
     use crate::query::Query;
@@ -288,5 +334,40 @@ mod tests {
         assert!(wrong.contains("check known of silver.a") && wrong.contains("does not read"), "{wrong}");
         let twice = Catalog::new(vec![job("a", "SELECT 1"), job("a", "SELECT 1")]).unwrap_err();
         assert!(matches!(twice, CatalogError::DuplicateJob { .. }));
+    }
+
+    fn view(table: &'static str, columns_of: &'static str, sql: &'static str) -> ViewDefinition {
+        let columns_of = TableName::new("silver", columns_of);
+        ViewDefinition { table: TableName::new("silver", table), summary: "Test.", columns_of, sql }
+    }
+
+    #[test]
+    fn views_have_the_columns_of_their_table_and_are_no_jobs() {
+        let views = vec![view("v", "a", "SELECT id FROM silver.a"), view("w", "a", "SELECT id FROM silver.a")];
+        let catalog = Catalog::with_views(vec![job("a", "SELECT 'x' AS id")], views).unwrap();
+        assert_eq!(catalog.jobs().len(), 1);
+        assert!(catalog.job("silver.v").is_none());
+        let found = catalog.view("silver.v").unwrap();
+        assert_eq!(found.contract().columns, catalog.job("silver.a").unwrap().contract().columns);
+        assert_eq!(found.reads(), [TableName::new("silver", "a")]);
+        assert_eq!(catalog.views().len(), 2);
+    }
+
+    #[test]
+    fn mistakes_in_views_are_told_apart() {
+        let error = |jobs, views| Catalog::with_views(jobs, views).unwrap_err();
+        let a = || job("a", "SELECT 'x' AS id");
+        let of_a = |table| view(table, "a", "SELECT id FROM silver.a");
+        assert!(matches!(error(vec![a()], vec![of_a("a")]), CatalogError::DuplicateJob { .. }));
+        assert!(matches!(error(vec![a()], vec![of_a("v"), of_a("v")]), CatalogError::DuplicateJob { .. }));
+        let of_view = view("w", "a", "SELECT id FROM silver.v");
+        assert!(matches!(error(vec![a()], vec![of_a("v"), of_view]), CatalogError::UnknownTable { .. }));
+        let of_source = view("messages", "a", "SELECT id FROM mongodb.messages");
+        assert!(matches!(error(vec![a()], vec![of_source]), CatalogError::UnknownTable { .. }));
+        let no_columns = view("v", "b", "SELECT id FROM silver.a");
+        assert!(matches!(error(vec![a()], vec![no_columns]), CatalogError::UnknownTable { .. }));
+        let of_reader = job("b", "SELECT id FROM silver.v");
+        assert!(matches!(error(vec![a(), of_reader], vec![of_a("v")]), CatalogError::UnknownTable { .. }));
+        assert!(matches!(error(vec![a()], vec![view("v", "a", "SELEC")]), CatalogError::InvalidSql { .. }));
     }
 }

@@ -23,7 +23,7 @@ use crate::table_name::TableName;
 pub(crate) fn reads(definition: &JobDefinition) -> Result<Vec<TableName>, CatalogError> {
     let job = &definition.contract.table;
     let mut tables = match definition.query {
-        Query::Sql(sql) => named_tables(job, sql)?,
+        Query::Sql(sql) => read_by(job, sql)?,
         Query::Frames { reads, .. } => reads.to_vec(),
     };
     if let Some(table) = tables.iter().find(|table| table.is_source() && table.table() != job.table()) {
@@ -34,7 +34,7 @@ pub(crate) fn reads(definition: &JobDefinition) -> Result<Vec<TableName>, Catalo
 }
 
 /// The tables that a SELECT names.
-fn named_tables(job: &TableName, sql: &str) -> Result<Vec<TableName>, CatalogError> {
+pub(crate) fn read_by(job: &TableName, sql: &str) -> Result<Vec<TableName>, CatalogError> {
     let statement = parse_select(job, sql)?;
     let (references, _) = resolve_table_references(&statement, true)
         .map_err(|source| CatalogError::InvalidSql { job: job.clone(), source: Box::new(source) })?;

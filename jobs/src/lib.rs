@@ -14,7 +14,7 @@
 //! # What runs a job
 //! 1. [`functions::all`] is registered wherever a plan is made or run.
 //! 2. The tables of [`Job::reads`] are registered under their two-part names. A source table (schema
-//!    `mongodb` or `mysql`) has the columns of [`Job::source_schema`].
+//!    `mongodb`, `mysql` or `s3`) has the columns of [`Job::source_schema`].
 //! 3. [`Job::plan`] plans the query and binds the parameters of [`RunParameters`].
 //! 4. The result is cast to [`Contract::arrow_schema`] and written as [`Job::write_mode`] says.
 //! 5. Before it is committed, the checks of [`Job::checks`] are asked, see [`check`].
@@ -40,6 +40,7 @@ mod query;
 mod selector;
 mod silver;
 mod table_name;
+mod view;
 
 pub use catalog::{Catalog, CatalogError};
 pub use check::{Check, Rule, Severity};
@@ -53,3 +54,4 @@ pub use quarantine::quarantine_contract;
 pub use query::{Frames, Query};
 pub use selector::SelectError;
 pub use table_name::{ParseTableNameError, TableName};
+pub use view::{View, ViewDefinition};

@@ -31,9 +31,25 @@ pub enum SelectError {
         /// Selectors that look like it, best first.
         suggestions: Vec<String>,
     },
+    /// A view has nothing that could run.
+    #[error(
+        "{view} is a view of {}, computed when it is read; there is nothing to run but {}",
+        names(reads),
+        names(reads)
+    )]
+    View {
+        /// The view.
+        view: TableName,
+        /// The tables that it reads.
+        reads: Vec<TableName>,
+    },
     /// No selector at all.
     #[error("no job is selected; name a table, a layer, hourly, daily, weekly or {EVERYTHING}")]
     Nothing,
+}
+
+fn names(tables: &[TableName]) -> String {
+    tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn did_you_mean(suggestions: &[String]) -> String {
@@ -69,9 +85,9 @@ fn select_one<'a>(
         Some(name) => (true, name),
         None => (false, name),
     };
-    let named = jobs_named(catalog, name).ok_or_else(|| SelectError::Unknown {
-        selector: selector.to_owned(),
-        suggestions: suggestions(catalog, name),
+    let named = jobs_named(catalog, name).ok_or_else(|| match catalog.view(name) {
+        Some(view) => SelectError::View { view: view.name().clone(), reads: view.reads().to_vec() },
+        None => SelectError::Unknown { selector: selector.to_owned(), suggestions: suggestions(catalog, name) },
     })?;
     if with_upstream {
         add_reachable(&named, selected, |job| catalog.upstream(job).collect());
@@ -163,7 +179,7 @@ mod tests {
     #[test]
     fn layers_schedules_and_everything() {
         assert_eq!(selected(&["silver"]), selected(&["silver-all"]));
-        assert_eq!(selected(&["silver"]).len(), 7);
+        assert_eq!(selected(&["silver"]).len(), 8);
         let hourly: BTreeSet<String> = selected(&["hourly"]).into_iter().collect();
         let expected = [
             "bronze.messages",
@@ -174,8 +190,9 @@ mod tests {
             "silver.user_sessions",
         ];
         assert_eq!(hourly, expected.map(str::to_owned).into());
-        assert_eq!(selected(&["hourly"]).len() + selected(&["daily"]).len(), selected(&["full-pipeline"]).len());
-        assert_eq!(selected(&["weekly"]), Vec::<String>::new());
+        let all = selected(&["full-pipeline"]).len();
+        assert_eq!(selected(&["hourly"]).len() + selected(&["daily"]).len() + 1, all);
+        assert_eq!(selected(&["weekly"]), ["gold.weekly_metrics"]);
     }
 
     #[test]
@@ -193,8 +210,16 @@ mod tests {
     #[test]
     fn the_union_is_in_the_order_of_the_catalog() {
         let jobs = selected(&["gold.daily_metrics", "bronze", "bronze.users"]);
-        assert_eq!(jobs.len(), 6);
+        assert_eq!(jobs.len(), 10);
         assert_eq!(jobs.last().unwrap(), "gold.daily_metrics");
+    }
+
+    #[test]
+    fn a_view_is_nothing_to_run() {
+        let error = Catalog::builtin().unwrap().select(&["+gold.ml_features_latest"]).unwrap_err();
+        let expected = "gold.ml_features_latest is a view of gold.ml_features, computed when it is read; there is \
+            nothing to run but gold.ml_features";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

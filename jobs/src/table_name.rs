@@ -2,14 +2,14 @@
 //!
 //! Names are compared as they are written: all lower case, no quoting. A name whose first part is a
 //! source system (`mongodb.messages`) means the decoded documents of that source, not a table of the
-//! lake.
+//! lake; `s3.media` means a listing of objects.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 /// First parts of names that stand for a source system and not for a layer of the lake.
-const SOURCE_SYSTEMS: [&str; 2] = ["mongodb", "mysql"];
+const SOURCE_SYSTEMS: [&str; 3] = ["mongodb", "mysql", "s3"];
 
 /// `layer.table` of the lake or `system.collection` of a source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ impl TableName {
         Self { schema: Cow::Owned(schema.into()), table: Cow::Owned(table.into()) }
     }
 
-    /// The layer (`bronze`, `silver`, `gold`, `quarantine`, `ops`) or the source system (`mongodb`, `mysql`).
+    /// The layer (`bronze`, `silver`, `gold`, `quarantine`, `ops`) or the source system (`mongodb`, `mysql`, `s3`).
     pub fn schema(&self) -> &str {
         &self.schema
     }
@@ -89,6 +89,7 @@ mod tests {
     fn sources_are_told_from_tables() {
         assert!(TableName::new("mongodb", "users").is_source());
         assert!(TableName::new("mysql", "auth_users").is_source());
+        assert!(TableName::new("s3", "media").is_source());
         assert!(!TableName::new("bronze", "users").is_source());
     }
 }

@@ -50,4 +50,5 @@ def auth_user(auth_user_id, **fields):
 
 def bronze(**tables):
     """The bronze tables, those that are not given empty."""
-    return {name: tables.get(name, []) for name in ("messages", "users", "conversations", "calls", "auth_users")}
+    names = ("messages", "users", "conversations", "calls", "notifications", "auth_users", "media")
+    return {name: tables.get(name, []) for name in names}

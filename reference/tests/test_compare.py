@@ -25,7 +25,7 @@ class Compare(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         cls.exports = pathlib.Path(cls.folder.name, "exports")
         cls.as_of = parse_iso(AS_OF)
-        random_export.write([cls.exports], 12, 200, cls.as_of)
+        random_export.write([cls.exports], 17, 200, cls.as_of)
         cls.expected = compare.Expected([cls.exports], cls.as_of)
         cls.lake = pathlib.Path(cls.folder.name, "lake")
         write_lake(cls.lake, cls.expected, cls.as_of)
@@ -46,10 +46,10 @@ class Compare(unittest.TestCase):
 
     def test_the_references_own_lake_is_equal(self):
         names = [name for name in self.expected.rows if self.expected.rows[name]]
-        self.assertEqual(len(names), 15)
+        self.assertEqual(len(names), 23)
         code, output = self.run_compare(self.lake, "--tables", ",".join(names))
         self.assertEqual(0, code, output)
-        self.assertEqual(15, output.count(" equal\n"), output)
+        self.assertEqual(23, output.count(" equal\n"), output)
 
     def test_a_changed_count_is_found(self):
         def change(rows):

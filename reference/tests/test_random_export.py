@@ -23,6 +23,7 @@ KINDS = {
         documents.conversation, random_documents.conversation, lambda maker: maker.conversation(maker.new_id()),
     ),
     "calls": (documents.call, random_documents.call, lambda maker: maker.call()),
+    "notifications": (documents.notification, random_documents.notification, lambda maker: maker.notification()),
 }
 
 

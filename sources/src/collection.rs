@@ -1,9 +1,13 @@
-//! The collections and tables of the chat application, one file each.
+//! The collections, tables and objects of the chat application, one file each.
 
+mod audit_logs;
+mod auth_sessions;
 mod auth_users;
 mod calls;
 mod conversations;
+mod media;
 mod messages;
+mod notifications;
 mod users;
 
 use std::fmt;
@@ -14,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::column::{Layout, schema_of};
 
-/// A collection of MongoDB or a table of MySQL that the lake ingests.
+/// A collection of MongoDB, a table of MySQL, or the media objects, as far as the lake ingests them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Collection {
@@ -26,8 +30,16 @@ pub enum Collection {
     Conversations,
     /// Audio and video calls.
     Calls,
+    /// Notices to users.
+    Notifications,
     /// The accounts that log in.
     AuthUsers,
+    /// Their logins.
+    AuthSessions,
+    /// What happened to them.
+    AuditLogs,
+    /// The objects that users sent.
+    Media,
 }
 
 /// The system that a collection comes from, also when it is read from an export.
@@ -37,15 +49,18 @@ pub enum Origin {
     MongoDb,
     /// Rows.
     MySql,
+    /// Objects.
+    S3,
 }
 
 impl Origin {
-    /// The value of `source_system`, and the sub-folder of an export: `mongodb` or `mysql`.
+    /// The value of `source_system`: `mongodb`, `mysql` or `s3`. The first two are sub-folders of an export too.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::MongoDb => "mongodb",
             Self::MySql => "mysql",
+            Self::S3 => "s3",
         }
     }
 }
@@ -58,7 +73,17 @@ impl fmt::Display for Origin {
 
 impl Collection {
     /// All collections.
-    pub const ALL: [Self; 5] = [Self::Messages, Self::Users, Self::Conversations, Self::Calls, Self::AuthUsers];
+    pub const ALL: [Self; 9] = [
+        Self::Messages,
+        Self::Users,
+        Self::Conversations,
+        Self::Calls,
+        Self::Notifications,
+        Self::AuthUsers,
+        Self::AuthSessions,
+        Self::AuditLogs,
+        Self::Media,
+    ];
 
     /// The name, which is also that of the bronze table: `messages`, `auth_users`.
     #[must_use]
@@ -68,7 +93,11 @@ impl Collection {
             Self::Users => "users",
             Self::Conversations => "conversations",
             Self::Calls => "calls",
+            Self::Notifications => "notifications",
             Self::AuthUsers => "auth_users",
+            Self::AuthSessions => "auth_sessions",
+            Self::AuditLogs => "audit_logs",
+            Self::Media => "media",
         }
     }
 
@@ -82,8 +111,9 @@ impl Collection {
     #[must_use]
     pub const fn origin(self) -> Origin {
         match self {
-            Self::Messages | Self::Users | Self::Conversations | Self::Calls => Origin::MongoDb,
-            Self::AuthUsers => Origin::MySql,
+            Self::Messages | Self::Users | Self::Conversations | Self::Calls | Self::Notifications => Origin::MongoDb,
+            Self::AuthUsers | Self::AuthSessions | Self::AuditLogs => Origin::MySql,
+            Self::Media => Origin::S3,
         }
     }
 
@@ -95,14 +125,18 @@ impl Collection {
     }
 
     /// Names under which its files may stand in an export, the preferred one first: files of a later name are
-    /// read only when there are none of an earlier one.
+    /// read only when there are none of an earlier one. None for objects, which are themselves what is listed.
     pub(crate) const fn file_names(self) -> &'static [&'static str] {
         match self {
             Self::Messages => &["messages"],
             Self::Users => &["users"],
             Self::Conversations => &["conversations"],
             Self::Calls => &["calls"],
+            Self::Notifications => &["notifications"],
             Self::AuthUsers => &["auth_users", "users"],
+            Self::AuthSessions => &["sessions", "refresh_tokens"],
+            Self::AuditLogs => &["audit_logs"],
+            Self::Media => &[],
         }
     }
 
@@ -113,7 +147,11 @@ impl Collection {
             Self::Users => users::LAYOUT,
             Self::Conversations => conversations::LAYOUT,
             Self::Calls => calls::LAYOUT,
+            Self::Notifications => notifications::LAYOUT,
             Self::AuthUsers => auth_users::LAYOUT,
+            Self::AuthSessions => auth_sessions::LAYOUT,
+            Self::AuditLogs => audit_logs::LAYOUT,
+            Self::Media => media::LAYOUT,
         }
     }
 }

@@ -70,6 +70,14 @@ pub enum SourceError {
         /// The store's error.
         source: object_store::Error,
     },
+    /// The store does not list keys in order, so parts of a listing cannot be told apart.
+    #[error(
+        "the store lists the keys of {folder} in no order, so that objects would be missed; keep media in a store that lists in the order of keys, as S3 general-purpose buckets do"
+    )]
+    Unordered {
+        /// The folder.
+        folder: String,
+    },
     /// More files than an ordinal can number.
     #[error("{collection} has {files} export files, more than {limit}; merge them into fewer")]
     TooManyFiles {

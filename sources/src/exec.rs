@@ -1,4 +1,4 @@
-//! The plan node that reads splits.
+//! The plan node that reads splits and lists media.
 //!
 //! A scheduler restricts a task to its partitions by slicing the leaves it knows, and ships an unknown leaf whole, so
 //! that every task would read everything. Therefore the node is no leaf: under it is an ordinary in-memory source
@@ -30,11 +30,11 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::read::{Reader, Site};
-use crate::split::Split;
+use crate::split::Work;
 use crate::table::parse_location;
 use crate::{Collection, SourceError, output_schema};
 
-/// Column of the descriptors: one split as JSON.
+/// Column of the descriptors: one piece of work as JSON.
 const DESCRIPTOR_COLUMN: &str = "split";
 
 /// What every task of a scan needs to know, apart from its splits.
@@ -106,11 +106,11 @@ impl SourceScanExec {
         Ok(Self { scan, input, schema, properties, metrics: ExecutionPlanMetricsSet::new() })
     }
 
-    /// The node over an in-memory source of these splits.
-    pub(crate) fn over_splits(scan: Scan, partitions: &[Vec<Split>]) -> Result<Self> {
+    /// The node over an in-memory source of this work.
+    pub(crate) fn over(scan: Scan, partitions: &[Vec<Work>]) -> Result<Self> {
         let schema = descriptor_schema();
         let partitions: Vec<Vec<RecordBatch>> =
-            partitions.iter().map(|splits| Ok(vec![descriptors(&schema, splits)?])).collect::<Result<_>>()?;
+            partitions.iter().map(|work| Ok(vec![descriptors(&schema, work)?])).collect::<Result<_>>()?;
         let input = MemorySourceConfig::try_new_exec(&partitions, schema, None)?;
         Self::new(scan, input)
     }
@@ -130,16 +130,16 @@ fn descriptor_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new(DESCRIPTOR_COLUMN, DataType::Utf8, false)]))
 }
 
-fn descriptors(schema: &SchemaRef, splits: &[Split]) -> Result<RecordBatch> {
-    let rows: Vec<String> = splits
+fn descriptors(schema: &SchemaRef, work: &[Work]) -> Result<RecordBatch> {
+    let rows: Vec<String> = work
         .iter()
-        .map(|split| serde_json::to_string(split).map_err(|source| SourceError::Plan { what: "a split", source }))
+        .map(|piece| serde_json::to_string(piece).map_err(|source| SourceError::Plan { what: "a split", source }))
         .collect::<Result<_, SourceError>>()?;
     let column: ArrayRef = Arc::new(StringArray::from(rows));
     Ok(RecordBatch::try_new(Arc::clone(schema), vec![column])?)
 }
 
-fn read_descriptors(batch: &RecordBatch) -> Result<Vec<Split>> {
+fn read_descriptors(batch: &RecordBatch) -> Result<Vec<Work>> {
     let column = batch
         .column_by_name(DESCRIPTOR_COLUMN)
         .and_then(|column| column.as_any().downcast_ref::<StringArray>())
@@ -225,7 +225,7 @@ impl ExecutionPlan for SourceScanExec {
         let task = Task {
             input: self.input.execute(partition, context)?,
             site: Arc::new(site),
-            splits: VecDeque::new(),
+            work: VecDeque::new(),
             reader: None,
             bytes_scanned: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
             baseline: BaselineMetrics::new(&self.metrics, partition),
@@ -244,7 +244,7 @@ impl ExecutionPlan for SourceScanExec {
 struct Task {
     input: SendableRecordBatchStream,
     site: Arc<Site>,
-    splits: VecDeque<Split>,
+    work: VecDeque<Work>,
     reader: Option<Reader>,
     bytes_scanned: Count,
     baseline: BaselineMetrics,
@@ -257,10 +257,10 @@ impl Task {
             tokio::task::yield_now().await;
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                None => match self.next_split().await? {
-                    Some(split) => {
-                        self.bytes_scanned.add(usize::try_from(split.end - split.start).unwrap_or(usize::MAX));
-                        self.reader.insert(Reader::open(Arc::clone(&self.site), split))
+                None => match self.next_work().await? {
+                    Some(work) => {
+                        self.bytes_scanned.add(usize::try_from(work.bytes()).unwrap_or(usize::MAX));
+                        self.reader.insert(Reader::open(Arc::clone(&self.site), work))
                     }
                     None => return Ok(None),
                 },
@@ -275,13 +275,13 @@ impl Task {
         }
     }
 
-    async fn next_split(&mut self) -> Result<Option<Split>> {
+    async fn next_work(&mut self) -> Result<Option<Work>> {
         loop {
-            if let Some(split) = self.splits.pop_front() {
-                return Ok(Some(split));
+            if let Some(work) = self.work.pop_front() {
+                return Ok(Some(work));
             }
             match self.input.next().await {
-                Some(batch) => self.splits.extend(read_descriptors(&batch?)?),
+                Some(batch) => self.work.extend(read_descriptors(&batch?)?),
                 None => return Ok(None),
             }
         }

@@ -4,7 +4,8 @@
 //! An [`ExportFolder`] lists the files of a dump, a [`SourceTable`] is one [`Collection`] of it as a DataFusion
 //! table, and [`SourceScanExec`] reads it on as many executors as there are. Each file is cut into splits; a split
 //! is read as a stream, framed into lines or records, decoded straight into Arrow builders, and ends with one
-//! tally row that says how many documents the framing found.
+//! tally row that says how many documents the framing found. Media objects are not decoded but listed; a range of
+//! their keys takes the place of a split.
 //!
 //! # Invariants
 //! * Every document that is framed comes out exactly once, as a row of the collection or as a reject with its
@@ -33,6 +34,7 @@ mod exec;
 mod export;
 mod instant;
 mod json;
+mod media;
 mod read;
 mod schema;
 mod split;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SourceError;
 use crate::export::{ExportFile, FileFormat};
+use crate::media::KeyRange;
 
 /// Bits of an ordinal that hold the position in the file: files of up to 16 TiB.
 const OFFSET_BITS: u32 = 44;
@@ -55,8 +56,33 @@ pub(crate) struct Split {
 impl Split {
     /// The order of what stands at this position of the file: a byte offset, or a row number.
     pub(crate) fn ordinal(&self, position: u64) -> i64 {
-        let rank = i64::from(self.rank) << OFFSET_BITS;
-        rank | i64::try_from(position).unwrap_or(i64::MAX) & ((1 << OFFSET_BITS) - 1)
+        ordinal(self.rank, position)
+    }
+}
+
+/// The order of what stands at a position of the part of this rank.
+pub(crate) fn ordinal(rank: u32, position: u64) -> i64 {
+    let rank = i64::from(rank) << OFFSET_BITS;
+    rank | i64::try_from(position).unwrap_or(i64::MAX) & ((1 << OFFSET_BITS) - 1)
+}
+
+/// What one descriptor row asks a task to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Work {
+    /// A part of a file.
+    Split(Split),
+    /// A part of a media listing.
+    Keys(KeyRange),
+}
+
+impl Work {
+    /// Bytes that are read from the store; a listing's are not known.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Split(split) => split.end - split.start,
+            Self::Keys(_) => 0,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A collection of an export as a DataFusion table.
 //!
 //! The table travels to the scheduler as a description (collection, folder, files) and is cut into splits there, so
-//! a plan is small however large the export is, and the client reads nothing.
+//! a plan is small however large the export is, and the client reads nothing. Media objects are not even named: the
+//! scheduler finds out ranges of keys, and the executors list them.
 
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::{Scan, SourceScanExec};
+use crate::media;
+use crate::read::is_local;
+use crate::split::Work;
 use crate::{Collection, ExportFile, SourceError, SplitPolicy, output_schema};
 
 /// A collection of an export, with the schema of [`output_schema`].
@@ -69,6 +73,23 @@ impl SourceTable {
         self.files.iter().map(|file| file.size).sum()
     }
 
+    /// A partition for every few splits of the files.
+    fn splits(&self) -> Vec<Vec<Work>> {
+        let partitions = crate::split::plan(&self.files, &self.policy);
+        partitions.into_iter().map(|splits| splits.into_iter().map(Work::Split).collect()).collect()
+    }
+
+    /// A partition for every range of keys.
+    async fn key_ranges(&self, state: &dyn Session) -> Result<Vec<Vec<Work>>, SourceError> {
+        let store = state.runtime_env().object_store(&self.store_url).map_err(|source| SourceError::NoStore {
+            url: self.store_url.as_str().to_owned(),
+            source: Box::new(source),
+        })?;
+        let in_order = !is_local(self.store_url.as_str());
+        let ranges = media::plan(store.as_ref(), &self.root, in_order).await?;
+        Ok(ranges.into_iter().map(|range| vec![Work::Keys(range)]).collect())
+    }
+
     /// The table as JSON.
     ///
     /// # Errors
@@ -118,7 +139,7 @@ impl TableProvider for SourceTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _filters: &[Expr],
         _limit: Option<usize>,
@@ -129,7 +150,10 @@ impl TableProvider for SourceTable {
             root: self.root.clone(),
             projection: projection.cloned(),
         };
-        let splits = crate::split::plan(&self.files, &self.policy);
-        Ok(Arc::new(SourceScanExec::over_splits(scan, &splits)?))
+        let work = match self.collection {
+            Collection::Media => self.key_ranges(state).await?,
+            _ => self.splits(),
+        };
+        Ok(Arc::new(SourceScanExec::over(scan, &work)?))
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use quickchat_jobs::check::When;
-use quickchat_jobs::{Catalog, Check, Contract, Job, WriteMode};
+use quickchat_jobs::{Catalog, Check, Contract, Job, View, WriteMode};
 use serde::Serialize;
 
 use super::CommandError;
@@ -11,22 +11,24 @@ use crate::output;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
-    /// All jobs: what they read, write, and when
+    /// All jobs: what they read, write, and when; and all views
     List,
-    /// One job: its columns, its checks and its query
+    /// One job or view: its columns, its checks and its query
     Show {
-        /// Name of the job, for example silver.messages
+        /// Name of the job or view, for example silver.messages
         job: String,
     },
 }
 
-/// A job as `-o json` shows it.
+/// A job or view as `-o json` shows it.
 #[derive(Serialize)]
 struct JobView {
     job: String,
+    /// `job`, or `view` for what is computed when it is read and never runs.
+    kind: &'static str,
     summary: &'static str,
     reads: Vec<String>,
-    schedule: &'static str,
+    schedule: Option<&'static str>,
     writes: String,
     key: Vec<&'static str>,
     partition: Option<&'static str>,
@@ -65,23 +67,27 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
     let catalog = Catalog::builtin()?;
     match command {
         JobsCommand::List => {
-            let views: Vec<JobView> = catalog.jobs().iter().map(view).collect();
+            let jobs = catalog.jobs().iter().map(describe);
+            let views: Vec<JobView> = jobs.chain(catalog.views().iter().map(describe_view)).collect();
             output::print(config.output, &views, || {
                 let mut table = output::table(&["job", "runs", "reads", "writes"]);
                 for job in &views {
-                    table.add_row([&job.job, job.schedule, &job.reads.join(", "), &job.writes]);
+                    table.add_row([&job.job, job.schedule.unwrap_or(job.kind), &job.reads.join(", "), &job.writes]);
                 }
                 table
             })?;
         }
         JobsCommand::Show { job } => {
+            if let Some(view) = catalog.view(job) {
+                return show_view(config, view);
+            }
             let selected = catalog.select(&[job])?;
             let definitions = selected.iter().map(|job| catalog.definition(job)).collect::<Result<Vec<_>, _>>()?;
             let whole = |(job, definition): (&&Job, &String)| JobView {
                 columns: Some(columns(job.contract())),
                 sql: job.sql(),
                 plan: job.sql().is_none().then(|| definition.clone()),
-                ..view(job)
+                ..describe(job)
             };
             let views: Vec<JobView> = selected.iter().zip(&definitions).map(whole).collect();
             output::print(config.output, &views, || {
@@ -107,13 +113,45 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
     Ok(0)
 }
 
-fn view(job: &Job) -> JobView {
+fn show_view(config: &Config, view: &View) -> Result<u8, CommandError> {
+    let contract = view.contract();
+    let shown = JobView { columns: Some(columns(contract)), sql: Some(view.sql()), ..describe_view(view) };
+    output::print(config.output, &[shown], || {
+        let mut table = output::table(&["column", "type", "meaning"]);
+        table.add_row([&contract.table.to_string(), "", contract.summary]);
+        add_columns(&mut table, contract);
+        table.add_row(["query", "", view.sql()]);
+        table
+    })?;
+    Ok(0)
+}
+
+fn describe_view(view: &View) -> JobView {
+    let contract = view.contract();
+    JobView {
+        job: view.name().to_string(),
+        kind: "view",
+        summary: contract.summary,
+        reads: view.reads().iter().map(ToString::to_string).collect(),
+        schedule: None,
+        writes: "nothing, computed when it is read".to_owned(),
+        key: contract.key(),
+        partition: None,
+        columns: None,
+        checks: None,
+        sql: None,
+        plan: None,
+    }
+}
+
+fn describe(job: &Job) -> JobView {
     let contract = job.contract();
     JobView {
         job: job.name().to_string(),
+        kind: "job",
         summary: contract.summary,
         reads: job.reads().iter().map(ToString::to_string).collect(),
-        schedule: job.schedule().name(),
+        schedule: Some(job.schedule().name()),
         writes: match job.write_mode() {
             WriteMode::Upsert { newest } => format!("upsert by {}, newest {newest} wins", contract.key().join(", ")),
             WriteMode::ReplaceTable => "the table anew, changed partitions only".to_owned(),

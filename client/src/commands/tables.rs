@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use quickchat_engine::Engine;
-use quickchat_jobs::Catalog;
+use quickchat_jobs::{Catalog, View};
 use serde::Serialize;
 
 use super::jobs::{ColumnView, add_columns, columns};
@@ -13,9 +13,9 @@ use crate::tables::LakeView;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TablesCommand {
-    /// All tables with their versions and sizes
+    /// All tables with their versions and sizes, and all views
     List,
-    /// One table: columns with meanings, version, files
+    /// One table or view: columns with meanings, version, files
     Show {
         /// Name of the table, for example gold.daily_metrics
         table: String,
@@ -43,6 +43,7 @@ pub(super) enum TablesCommand {
 #[derive(Serialize)]
 struct TableView {
     table: String,
+    kind: &'static str,
     summary: &'static str,
     version: Option<u64>,
     files: u64,
@@ -51,6 +52,8 @@ struct TableView {
     partitions: u64,
     file_sizes: FileSizesView,
     columns: Vec<ColumnView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sql: Option<&'static str>,
 }
 
 /// Sizes of a table's files, in bytes.
@@ -80,7 +83,11 @@ async fn list(config: &Config, view: &LakeView) -> Result<(), CommandError> {
     output::print(config.output, &tables, || {
         let mut out = output::table(&["table", "#version", "#rows", "#files", "#size", "holds"]);
         for table in &tables {
-            let version = table.version.map_or_else(|| "never written".to_owned(), |version| version.to_string());
+            let version = match table.version {
+                Some(version) => version.to_string(),
+                None if table.kind == "view" => "view".to_owned(),
+                None => "never written".to_owned(),
+            };
             let rows = table.rows.map(count).unwrap_or_default();
             out.add_row([&table.table, &version, &rows, &count(table.files), &bytes(table.bytes), table.summary]);
         }
@@ -91,10 +98,12 @@ async fn list(config: &Config, view: &LakeView) -> Result<(), CommandError> {
 
 async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), CommandError> {
     let contract = view.contract(name)?;
+    let shown_view = view.view(&contract.table);
     let pinned = view.newest(&contract.table).await?;
     let sizes = pinned.as_ref().map(|pinned| pinned.file_sizes()).unwrap_or_default();
     let shown = TableView {
         table: name.to_owned(),
+        kind: if shown_view.is_some() { "view" } else { "table" },
         summary: contract.summary,
         version: pinned.as_ref().map(|pinned| pinned.version),
         files: pinned.as_ref().map_or(0, |pinned| pinned.files.len() as u64),
@@ -103,10 +112,12 @@ async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), Comman
         partitions: pinned.as_ref().map_or(0, |pinned| pinned.partitions()),
         file_sizes: FileSizesView { smallest: sizes.smallest, median: sizes.median, largest: sizes.largest },
         columns: columns(contract),
+        sql: shown_view.map(View::sql),
     };
     output::print(config.output, &shown, || {
         let mut out = output::table(&["column", "type", "meaning"]);
         let state = match shown.version {
+            None if shown.sql.is_some() => "view".to_owned(),
             None => "never written".to_owned(),
             Some(version) => format!(
                 "version {version}, {} rows\n{} files in {} partitions, {}\n{} to {} each, median {}",
@@ -121,6 +132,9 @@ async fn show(config: &Config, view: &LakeView, name: &str) -> Result<(), Comman
         };
         out.add_row([name, &state, contract.summary]);
         add_columns(&mut out, contract);
+        if let Some(sql) = shown.sql {
+            out.add_row(["query", "", sql]);
+        }
         out
     })?;
     Ok(())

@@ -237,6 +237,13 @@ fn instants(run: &Run, job: &Job, basis: &Basis, increment: &mut Increment) -> R
     if went_back {
         return Err(Reason::WentBack);
     }
+    // At midnight sharp a date, week or month is over while as_of_date is still its last date.
+    let midnight = |micros: i64| micros.div_euclid(DAY_MICROS);
+    let is_over =
+        job.uses_as_of() && midnight(run.parameters.as_of_micros) > midnight(basis.as_of_micros) && now == then;
+    if is_over && job.incremental().unit.is_none() {
+        return Err(Reason::NewDate);
+    }
     if job.uses_as_of_date() && now > then {
         if !job.incremental().is_calendar {
             return Err(Reason::NewDate);

@@ -72,7 +72,7 @@ pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPla
     let taken_in = known.as_ref().and_then(|known| known.source.as_ref());
     let (decision, unread) = match (reason, taken_in) {
         (None, Some(taken_in)) => match taken_in.not_among(source.files()) {
-            unread if unread.is_empty() => (Decision::Nothing, unread),
+            unread if unread.is_empty() && !source.is_listed_when_read() => (Decision::Nothing, unread),
             unread => (Decision::Incremental(new_files(job, &unread)), unread),
         },
         (reason, _) => (Decision::full(reason.unwrap_or(Reason::NoBasis)), source.files().to_vec()),

@@ -91,18 +91,22 @@ fn a_failed_job_skips_its_readers_and_no_other() {
         "silver.user_sessions",
         "silver.user_activity",
         "gold.daily_metrics",
+        "gold.weekly_metrics",
+        "gold.conversation_analytics",
     ] {
         assert_eq!(state(skipped), "skipped");
     }
+    let absent = ["bronze.notifications", "bronze.auth_sessions", "bronze.audit_logs"];
     let done = ["bronze.messages", "bronze.users", "bronze.conversations"];
-    let derived = ["silver.conversations", "silver.reactions"];
-    for name in done.iter().chain(&derived) {
+    let derived = ["silver.conversations", "silver.reactions", "bronze.media", "silver.media"];
+    for name in done.iter().chain(&derived).chain(&absent) {
         assert_eq!(state(name), "changed", "{name}");
     }
 
     let tables = Tables::read(&lake);
-    let quarantines = done.map(|name| name.replace("bronze", "quarantine"));
-    let mut expected: Vec<&str> = done.iter().chain(&derived).copied().collect();
+    let quarantines: Vec<String> =
+        done.iter().chain(&absent).map(|name| name.replace("bronze", "quarantine")).collect();
+    let mut expected: Vec<&str> = done.iter().chain(&derived).chain(&absent).copied().collect();
     expected.extend(quarantines.iter().map(String::as_str));
     expected.sort_unstable();
     assert_eq!(tables.0.keys().collect::<Vec<_>>(), expected, "nothing of the failed and skipped jobs");

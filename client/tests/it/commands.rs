@@ -34,7 +34,7 @@ fn a_run_reports_as_documented() {
     assert_eq!(fields(&report), ["as_of", "jobs", "run_id", "seconds"]);
     assert_eq!(report["as_of"], SAMPLE_AS_OF);
     let jobs = report["jobs"].as_array().unwrap();
-    assert_eq!(jobs.len(), 15);
+    assert_eq!(jobs.len(), 23);
     for job in jobs {
         assert_eq!(
             fields(job),
@@ -87,7 +87,7 @@ fn a_dry_run_plans_in_order_and_changes_nothing() {
     let mut command = pipeline(Path::new("nowhere"), Path::new("nowhere"), SAMPLE_AS_OF);
     let planned = list(&run(command.arg("--dry-run")).expect(0));
     let names: Vec<&str> = planned.iter().map(|job| job["job"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 15);
+    assert_eq!(names.len(), 23);
     for (index, job) in planned.iter().enumerate() {
         assert_eq!(fields(job), ["job", "reads"]);
         for input in job["reads"].as_array().unwrap().iter().map(|input| input.as_str().unwrap()) {
@@ -100,8 +100,8 @@ fn a_dry_run_plans_in_order_and_changes_nothing() {
 #[test]
 fn the_catalog_and_the_tables_are_listed() {
     let jobs = list(&run(&mut etl(&["jobs", "list", "-o", "json"])).expect(0));
-    assert_eq!(jobs.len(), 15);
-    assert_eq!(fields(&jobs[0]), ["job", "key", "partition", "reads", "schedule", "summary", "writes"]);
+    assert_eq!(jobs.len(), 24);
+    assert_eq!(fields(&jobs[0]), ["job", "key", "kind", "partition", "reads", "schedule", "summary", "writes"]);
     let shown = list(&run(&mut etl(&["jobs", "show", "gold.daily_metrics", "-o", "json"])).expect(0));
     assert_eq!(fields(&shown[0]["columns"][0]), ["about", "column", "kind", "nullable"]);
     assert!(shown[0]["sql"].as_str().unwrap().to_lowercase().contains("select"));
@@ -109,16 +109,25 @@ fn the_catalog_and_the_tables_are_listed() {
     let tables = list(&run(&mut on_sample(&["tables", "list", "-o", "json"])).expect(0));
     let found = &sample().tables;
     for table in &tables {
-        assert_eq!(fields(table), ["bytes", "files", "rows", "summary", "table", "version"]);
+        assert_eq!(fields(table), ["bytes", "files", "kind", "rows", "summary", "table", "version"]);
         let name = table["table"].as_str().unwrap();
-        if name != "ops.runs" {
+        if name == "ops.runs" {
+            continue;
+        }
+        if table["kind"] == "table" {
             assert_eq!(table["rows"], found.rows(name).len(), "{name}");
+        } else {
+            assert_eq!(
+                [&table["kind"], &table["rows"], &table["version"]],
+                [&"view".into(), &Value::Null, &Value::Null]
+            );
         }
     }
-    assert_eq!(tables.len(), found.0.len() + 1, "and ops.runs");
+    assert_eq!(tables.len(), found.0.len() + 2, "and ops.runs and a view");
 
     let shown = run(&mut on_sample(&["tables", "show", "silver.users", "-o", "json"])).expect(0).json();
-    let expected = ["bytes", "columns", "file_sizes", "files", "partitions", "rows", "summary", "table", "version"];
+    let expected =
+        ["bytes", "columns", "file_sizes", "files", "kind", "partitions", "rows", "summary", "table", "version"];
     assert_eq!(fields(&shown), expected);
     assert_eq!(fields(&shown["file_sizes"]), ["largest", "median", "smallest"]);
     let rows =
@@ -126,6 +135,45 @@ fn the_catalog_and_the_tables_are_listed() {
     assert_eq!(rows.len(), 3);
     // Nulls are there, so that every row has every column.
     assert_eq!(fields(&rows[0]).len(), shown["columns"].as_array().unwrap().len());
+}
+
+#[test]
+fn a_view_is_listed_shown_and_read_but_not_run() {
+    const VIEW: &str = "gold.ml_features_latest";
+    let jobs = list(&run(&mut etl(&["jobs", "list", "-o", "json"])).expect(0));
+    let listed = jobs.iter().find(|job| job["job"] == VIEW).expect("the view is in the catalog");
+    assert_eq!([&listed["kind"], &listed["schedule"]], [&"view".into(), &Value::Null]);
+    assert_eq!(listed["reads"], serde_json::json!(["gold.ml_features"]));
+    let jobs_shown = list(&run(&mut etl(&["jobs", "show", VIEW, "-o", "json"])).expect(0));
+    let shown = run(&mut on_sample(&["tables", "show", VIEW, "-o", "json"])).expect(0).json();
+    assert_eq!([&shown["kind"], &shown["version"]], [&"view".into(), &Value::Null]);
+    assert_eq!(shown["columns"], jobs_shown[0]["columns"]);
+    assert_eq!(shown["sql"], jobs_shown[0]["sql"]);
+
+    // A lake with two feature dates: the view shows the later one.
+    let lake = scratch("view").join("lake");
+    crate::lake::copy(&sample().lake, &lake);
+    let mut command = etl(&["run", "gold.ml_features", "--as-of", "2026-01-20", "--lake"]);
+    run(command.arg(&lake)).expect(0);
+    let rows = |query: &str| list(&run(etl(&["sql", query, "-o", "json", "--lake"]).arg(&lake)).expect(0));
+    let dates = "SELECT feature_date, count(*) AS n FROM gold.ml_features GROUP BY feature_date ORDER BY feature_date";
+    let dates = rows(dates);
+    assert_eq!([&dates[0]["feature_date"], &dates[1]["feature_date"]], ["2026-01-19", "2026-01-25"]);
+    let seen = rows("SELECT min(feature_date) AS date, count(*) AS n FROM gold.ml_features_latest");
+    assert_eq!(seen, [serde_json::json!({"date": "2026-01-25", "n": dates[1]["n"]})]);
+    let joined = "SELECT count(*) AS n FROM gold.ml_features_latest AS latest \
+                  JOIN gold.ml_features AS features ON features.user_id = latest.user_id";
+    let both = dates[0]["n"].as_u64().unwrap() + dates[1]["n"].as_u64().unwrap();
+    assert_eq!(rows(joined)[0]["n"], both);
+    let mut preview = etl(&["tables", "preview", VIEW, "--limit", "2", "-o", "json", "--lake"]);
+    let preview = list(&run(preview.arg(&lake)).expect(0));
+    assert_eq!(preview.len(), 2);
+    assert_eq!(fields(&preview[0]).len(), shown["columns"].as_array().unwrap().len());
+
+    run(&mut on_sample(&["tables", "history", VIEW])).expect(2).says(&["is a view", "gold.ml_features"]);
+    run(&mut on_sample(&["run", VIEW])).expect(2).says(&["is a view", "nothing to run but gold.ml_features"]);
+    let mut nowhere = etl(&["sql", "SELECT * FROM gold.ml_features_latest", "--lake"]);
+    run(nowhere.arg(scratch("view-of-nothing"))).expect(1).says(&["there is no Delta table at", "gold/ml_features"]);
 }
 
 #[test]

@@ -43,10 +43,16 @@ fn order_split_and_slots_do_not_matter() {
 /// Writes the same documents in another order into other files: of a collection's lines, every third goes to each of
 /// three files, backwards.
 fn reorder(from: &Path, to: &Path) {
-    for file in files(from).keys().filter(|file| !file.starts_with("media")) {
+    for file in files(from).keys() {
+        if file.starts_with("media") {
+            // Objects have no lines, but a time, which a copy would lose.
+            std::fs::create_dir_all(to.join(file).parent().unwrap()).unwrap();
+            std::fs::hard_link(from.join(file), to.join(file)).unwrap();
+            continue;
+        }
         let bytes = std::fs::read(from.join(file)).unwrap();
-        let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
         let is_csv = file.extension().is_some_and(|extension| extension == "csv");
+        let mut lines = if is_csv { records(&bytes) } else { bytes.split_inclusive(|byte| *byte == b'\n').collect() };
         let header = if is_csv { lines.remove(0) } else { b"" };
         for part in 0..3 {
             let mut content = header.to_vec();
@@ -62,6 +68,20 @@ fn reorder(from: &Path, to: &Path) {
             std::fs::write(target, content).unwrap();
         }
     }
+}
+
+/// The records of a CSV file; a line end in quotes belongs to a field.
+fn records(bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut records, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        quoted ^= *byte == b'"';
+        if *byte == b'\n' && !quoted {
+            records.push(&bytes[start..=at]);
+            start = at + 1;
+        }
+    }
+    assert_eq!(start, bytes.len(), "the file ends with a line end");
+    records
 }
 
 /// Law 4: the cluster inside the client's process, three executor processes, and these with one of them killed in the
@@ -99,7 +119,16 @@ fn every_document_that_was_read_is_accounted_for() {
     copy(&steps.lakes[1], &lake);
     let again = run(&mut select("bronze", &steps.exports[1], &lake, RANDOM_AS_OF)).expect(0).json();
     for (report, is_first) in [(sample().ended.json(), true), (again, false)] {
-        for name in ["messages", "users", "conversations", "calls", "auth_users"] {
+        for name in [
+            "messages",
+            "users",
+            "conversations",
+            "calls",
+            "notifications",
+            "auth_users",
+            "auth_sessions",
+            "audit_logs",
+        ] {
             let report = job(&report, &format!("bronze.{name}"));
             let [read, written, unchanged, quarantined] =
                 ["read", "written", "unchanged", "quarantined"].map(|field| report[field].as_u64().unwrap());

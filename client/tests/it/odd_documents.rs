@@ -163,10 +163,21 @@ fn time_goes_from_1970_to_the_end_of_9999() {
 
 #[test]
 fn an_empty_file_and_a_missing_collection_give_empty_tables() {
-    for table in ["bronze.calls", "silver.calls", "bronze.auth_users"] {
+    for table in [
+        "bronze.calls",
+        "silver.calls",
+        "bronze.auth_users",
+        "bronze.notifications",
+        "bronze.auth_sessions",
+        "bronze.audit_logs",
+        "bronze.media",
+        "silver.media",
+    ] {
         assert!(odd().tables.rows(table).is_empty(), "{table}");
     }
     let warning = |text: &str| odd().ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(text));
-    assert!(warning("auth_users"), "{}", odd().ended);
+    for absent in ["auth_users", "notifications", "auth_sessions", "audit_logs", "media"] {
+        assert!(warning(absent), "{absent}: {}", odd().ended);
+    }
     assert!(warning("mongodb/calls.json"), "{}", odd().ended);
 }

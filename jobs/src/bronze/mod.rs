@@ -2,11 +2,18 @@
 //!
 //! A bronze query adds the partition column and the metadata and nothing else. Decoding is done by
 //! the source before it, the choice among several versions of a document by the write after it.
+//!
+//! A source that an export lacks is no error: the export is then read as one with an empty collection, with a
+//! warning, so that dumps of a part of the sources stay usable. Rows that earlier runs ingested stay.
 
+mod audit_logs;
+mod auth_sessions;
 mod auth_users;
 mod calls;
 mod conversations;
+mod media;
 mod messages;
+mod notifications;
 mod users;
 
 use crate::check::Check;
@@ -49,7 +56,21 @@ const PARTITIONED_BY_MONTH: Check = Check::condition(
 const NEVER_SHRINKS: Check =
     Check::row_count("row_count", Some(0), None, "What was deleted at the source stays in the lake.");
 
+/// Bronze of the media store says so.
+const FROM_S3: Check =
+    Check::accepted("source_system", "source_system", &["s3"], "The rows come from the media store by origin.");
+
 /// The jobs of the layer.
 pub(crate) fn definitions() -> Vec<JobDefinition> {
-    vec![messages::JOB, users::JOB, conversations::JOB, calls::JOB, auth_users::JOB]
+    vec![
+        messages::JOB,
+        users::JOB,
+        conversations::JOB,
+        calls::JOB,
+        notifications::JOB,
+        auth_users::JOB,
+        auth_sessions::JOB,
+        audit_logs::JOB,
+        media::JOB,
+    ]
 }

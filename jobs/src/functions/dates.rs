@@ -1,4 +1,4 @@
-//! Calendar dates: how many days ago, the month, and every date of a range.
+//! Calendar dates: how many days ago, the week, the month, and every date or week of a range.
 //!
 //! All work on days since 1970-01-01 as far as dates go. The engine's `date_trunc` does not: it goes through
 //! nanoseconds, and one document dated after 2262 would fail the job.
@@ -13,6 +13,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use crate::column::list_element;
+
+/// Days of a week.
+const DAYS_OF_WEEK: i32 = 7;
 
 fn two_dates() -> Signature {
     Signature::exact(vec![DataType::Date32, DataType::Date32], Volatility::Immutable)
@@ -99,6 +102,43 @@ impl ScalarUDFImpl for FirstOfMonth {
     }
 }
 
+/// `first_of_week(date)`: the Monday of the date's week; null for null.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct FirstOfWeek {
+    signature: Signature,
+}
+
+impl FirstOfWeek {
+    pub(super) fn new() -> Self {
+        Self { signature: Signature::exact(vec![DataType::Date32], Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for FirstOfWeek {
+    fn name(&self) -> &str {
+        "first_of_week"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Date32)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let dates = args.args[0].to_array(args.number_rows)?;
+        let mondays: Date32Array = dates.as_primitive::<Date32Type>().unary(monday_of);
+        Ok(ColumnarValue::Array(Arc::new(mondays)))
+    }
+}
+
+/// The Monday of the week of a day. 1970-01-01 was a Thursday.
+fn monday_of(day: i32) -> i32 {
+    day.saturating_sub(day.saturating_add(3).rem_euclid(DAYS_OF_WEEK))
+}
+
 /// `dates_between(first, last)`: the list of dates from the one to the other, both included; empty when
 /// one of them is null or the first is after the last.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -126,24 +166,62 @@ impl ScalarUDFImpl for DatesBetween {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (firsts, lasts) = date_arrays(&args)?;
-        let mut dates = Vec::new();
-        let mut lengths = Vec::with_capacity(firsts.len());
-        for range in firsts.iter().zip(&lasts) {
-            let before = dates.len();
-            if let (Some(first), Some(last)) = range {
-                dates.extend(first..=last);
-            }
-            lengths.push(dates.len() - before);
-        }
-        let list: ArrayRef = Arc::new(ListArray::try_new(
-            list_element(DataType::Date32),
-            OffsetBuffer::from_lengths(lengths),
-            Arc::new(Date32Array::from(dates)),
-            None,
-        )?);
-        Ok(ColumnarValue::Array(list))
+        lists_of_dates(&args, |first, last, dates| dates.extend(first..=last))
     }
+}
+
+/// `weeks_between(first, last)`: the list of Mondays of the weeks from that of the one date to that of the other,
+/// both included; empty when one of them is null or the first's week is after the last's.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct WeeksBetween {
+    signature: Signature,
+}
+
+impl WeeksBetween {
+    pub(super) fn new() -> Self {
+        Self { signature: two_dates() }
+    }
+}
+
+impl ScalarUDFImpl for WeeksBetween {
+    fn name(&self) -> &str {
+        "weeks_between"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(list_element(DataType::Date32)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        lists_of_dates(&args, |first, last, dates| {
+            dates.extend((monday_of(first)..=last).step_by(7));
+        })
+    }
+}
+
+/// One list for each row's two dates; empty when one of them is null.
+fn lists_of_dates(args: &ScalarFunctionArgs, extend: impl Fn(i32, i32, &mut Vec<i32>)) -> Result<ColumnarValue> {
+    let (firsts, lasts) = date_arrays(args)?;
+    let mut dates = Vec::new();
+    let mut lengths = Vec::with_capacity(firsts.len());
+    for range in firsts.iter().zip(&lasts) {
+        let before = dates.len();
+        if let (Some(first), Some(last)) = range {
+            extend(first, last, &mut dates);
+        }
+        lengths.push(dates.len() - before);
+    }
+    let list: ArrayRef = Arc::new(ListArray::try_new(
+        list_element(DataType::Date32),
+        OffsetBuffer::from_lengths(lengths),
+        Arc::new(Date32Array::from(dates)),
+        None,
+    )?);
+    Ok(ColumnarValue::Array(list))
 }
 
 #[cfg(test)]
@@ -173,15 +251,32 @@ mod tests {
     }
 
     #[test]
+    fn weeks_start_on_monday() {
+        // 1969-12-29 (Monday), 1970-01-01, 1970-01-04 (Sunday), 1970-01-05 (Monday), 2024-02-29, 9999-12-31.
+        let given = dates(&[Some(-3), Some(0), Some(3), Some(4), Some(19_782), Some(2_932_896), None]);
+        let mondays = invoke(FirstOfWeek::new(), vec![given]);
+        let expected = dates(&[Some(-3), Some(-3), Some(-3), Some(4), Some(19_779), Some(2_932_892), None]);
+        assert_eq!(mondays.as_ref(), expected.as_ref());
+    }
+
+    fn lists(result: &ArrayRef) -> Vec<Vec<i32>> {
+        let lists = result.as_list::<i32>().iter();
+        lists.map(|list| list.unwrap().as_primitive::<Date32Type>().values().to_vec()).collect()
+    }
+
+    #[test]
     fn a_range_holds_both_ends() {
         let first = dates(&[Some(5), Some(5), Some(6), None, Some(5)]);
         let last = dates(&[Some(7), Some(5), Some(5), Some(5), None]);
         let result = invoke(DatesBetween::new(), vec![first, last]);
-        let lists: Vec<Vec<i32>> = result
-            .as_list::<i32>()
-            .iter()
-            .map(|list| list.unwrap().as_primitive::<Date32Type>().values().to_vec())
-            .collect();
-        assert_eq!(lists, [vec![5, 6, 7], vec![5], vec![], vec![], vec![]]);
+        assert_eq!(lists(&result), [vec![5, 6, 7], vec![5], vec![], vec![], vec![]]);
+    }
+
+    #[test]
+    fn a_range_of_weeks_holds_both_ends() {
+        let first = dates(&[Some(-1), Some(3), Some(5), Some(11), None, Some(5)]);
+        let last = dates(&[Some(11), Some(4), Some(5), Some(10), Some(5), None]);
+        let result = invoke(WeeksBetween::new(), vec![first, last]);
+        assert_eq!(lists(&result), [vec![-3, 4, 11], vec![-3, 4], vec![4], vec![], vec![], vec![]]);
     }
 }

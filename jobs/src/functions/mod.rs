@@ -20,6 +20,7 @@ mod exact_sum;
 mod groups;
 mod lists;
 mod map_total;
+mod media_key;
 mod sessions;
 mod sum_values;
 #[cfg(test)]
@@ -47,7 +48,9 @@ pub fn all() -> Functions {
         scalar: [
             ScalarUDF::from(dates::DaysSince::new()),
             ScalarUDF::from(dates::FirstOfMonth::new()),
+            ScalarUDF::from(dates::FirstOfWeek::new()),
             ScalarUDF::from(dates::DatesBetween::new()),
+            ScalarUDF::from(dates::WeeksBetween::new()),
             ScalarUDF::from(lists::ItemCount::new()),
             ScalarUDF::from(lists::IsMember::new()),
             ScalarUDF::from(lists::DistinctValues::new()),
@@ -56,6 +59,7 @@ pub fn all() -> Functions {
             ScalarUDF::from(map_total::MapTotal::new()),
             ScalarUDF::from(call_participants::CallParticipants::new()),
             ScalarUDF::from(earliest_reactions::EarliestReactions::new()),
+            ScalarUDF::from(media_key::MediaKey::new()),
         ]
         .map(Arc::new)
         .into(),

@@ -5,13 +5,30 @@
 //! for bronze knows no older ones. Tables with a calculation or feature date keep the rows of other
 //! dates.
 
+mod conversation_analytics;
 mod daily_metrics;
 mod ml_features;
+mod ml_features_latest;
+mod monthly_metrics;
 mod user_engagement;
+mod weekly_metrics;
 
 use crate::job::JobDefinition;
+use crate::view::ViewDefinition;
 
 /// The jobs of the layer.
 pub(crate) fn definitions() -> Vec<JobDefinition> {
-    vec![daily_metrics::JOB, user_engagement::JOB, ml_features::JOB]
+    vec![
+        daily_metrics::JOB,
+        weekly_metrics::JOB,
+        monthly_metrics::JOB,
+        user_engagement::JOB,
+        conversation_analytics::JOB,
+        ml_features::JOB,
+    ]
+}
+
+/// The views of the layer.
+pub(crate) fn views() -> Vec<ViewDefinition> {
+    vec![ml_features_latest::VIEW]
 }

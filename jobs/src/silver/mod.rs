@@ -1,6 +1,6 @@
 //! Silver: cleaned, deduplicated, enriched; what analysts start from.
 //!
-//! Row-level tables (users, messages, conversations, calls, reactions) hold everything that bronze has,
+//! Row-level tables (users, messages, conversations, calls, reactions, media) hold everything that bronze has,
 //! whatever the run's `as_of`; the two aggregates (user_sessions, user_activity) stop at it. Event
 //! times are: a message's and a call's created_at, a reaction's reacted_at, a call participant's
 //! joined_at.
@@ -10,6 +10,7 @@
 
 mod calls;
 mod conversations;
+mod media;
 mod messages;
 mod reactions;
 mod user_activity;
@@ -40,5 +41,6 @@ pub(crate) fn definitions() -> Vec<JobDefinition> {
         reactions::JOB,
         user_sessions::JOB,
         user_activity::JOB,
+        media::JOB,
     ]
 }

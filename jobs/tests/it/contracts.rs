@@ -16,7 +16,11 @@ fn the_catalog_has_these_tables() {
         "bronze.users",
         "bronze.conversations",
         "bronze.calls",
+        "bronze.notifications",
         "bronze.auth_users",
+        "bronze.auth_sessions",
+        "bronze.audit_logs",
+        "bronze.media",
         "silver.users",
         "silver.messages",
         "silver.conversations",
@@ -24,11 +28,18 @@ fn the_catalog_has_these_tables() {
         "silver.reactions",
         "silver.user_sessions",
         "silver.user_activity",
+        "silver.media",
         "gold.daily_metrics",
+        "gold.weekly_metrics",
+        "gold.monthly_metrics",
         "gold.user_engagement",
+        "gold.conversation_analytics",
         "gold.ml_features",
     ];
     assert_eq!(names, expected.map(str::to_owned).into());
+    let catalog = Catalog::builtin().unwrap();
+    let views: Vec<String> = catalog.views().iter().map(|view| view.name().to_string()).collect();
+    assert_eq!(views, ["gold.ml_features_latest"]);
 }
 
 #[test]
@@ -95,7 +106,14 @@ fn keys_and_partitions_of_some_tables() {
     assert_eq!(contract("silver.user_activity").key(), ["user_id", "activity_date"]);
     assert_eq!(contract("silver.user_activity").partition(), Some("activity_date"));
     assert_eq!(contract("bronze.users").partition(), Some("created_month"));
+    assert_eq!(contract("bronze.notifications").partition(), Some("created_month"));
     assert_eq!(contract("bronze.auth_users").partition(), None);
+    assert_eq!(contract("bronze.auth_sessions").partition(), None);
+    assert_eq!(contract("bronze.audit_logs").partition(), Some("created_date"));
+    assert_eq!(contract("bronze.media").partition(), None);
+    assert_eq!(contract("silver.media").partition(), None);
+    assert_eq!(contract("gold.weekly_metrics").partition(), None);
+    assert_eq!(contract("gold.conversation_analytics").partition(), Some("calculation_date"));
     assert_eq!(contract("gold.daily_metrics").partition(), None);
     assert_eq!(contract("gold.ml_features").partition(), Some("feature_date"));
 }

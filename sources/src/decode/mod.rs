@@ -18,9 +18,8 @@ mod record;
 
 use arrow::record_batch::RecordBatch;
 
-use batch::BatchBuilder;
 pub use batch::Place;
-pub(crate) use batch::Reject;
+pub(crate) use batch::{BatchBuilder, Reject};
 pub(crate) use cell::{Cell, Staged, Strings, Text};
 use document::Row;
 pub(crate) use failure::{Failure, Reason};

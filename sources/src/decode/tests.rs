@@ -598,6 +598,29 @@ fn a_document_of_16_mb() {
     assert_eq!(content, text.replace("\\n", "\n"));
 }
 
+fn notification(fields: &str, column: &str) -> Result<Option<String>, (String, String)> {
+    let known = r#""_id":"n","userId":"u","createdAt":"2024-01-02T00:00:00Z""#;
+    one(Collection::Notifications, &format!("{{{known},{fields}}}"), column)
+}
+
+#[test]
+fn a_notification_changes_when_it_is_read() {
+    for (fields, updated) in [
+        (r#""type":"x""#, "2024-01-02T00:00:00Z"),
+        (r#""readAt":"2024-01-03T00:00:00Z""#, "2024-01-03T00:00:00Z"),
+        (r#""readAt":"2024-01-01T00:00:00Z""#, "2024-01-02T00:00:00Z"),
+        (r#""readAt":"2024-01-03T00:00:00Z","updatedAt":"2024-01-01T00:00:00Z""#, "2024-01-01T00:00:00Z"),
+        (r#""readAt":"2024-01-03T00:00:00Z","updatedAt":null"#, "2024-01-03T00:00:00Z"),
+    ] {
+        assert_eq!(notification(fields, "updated_at"), ok(updated), "{fields}");
+    }
+    assert_eq!(notification(r#""isRead":true"#, "is_read"), ok("true"));
+    assert_eq!(notification(r#""readAt":"2024-01-03T00:00:00Z""#, "is_read"), ok("false"));
+    assert_eq!(notification(r#""userId":null"#, "user_id"), bad("missing_key", "userId"));
+    assert_eq!(notification(r#""readAt":"soon""#, "read_at"), bad("bad_date", "readAt"));
+    assert_eq!(notification(r#""title":5"#, "title"), bad("wrong_type", "title"));
+}
+
 #[test]
 fn columns_are_those_of_the_contract() {
     let columns = |collection: Collection| -> String {
@@ -630,6 +653,16 @@ fn columns_are_those_of_the_contract() {
             Collection::AuthUsers,
             "auth_user_id email? external_id? status? email_verified? two_factor_enabled? failed_login_attempts? locked_until? last_login_at? login_count? created_at? updated_at?",
         ),
+        (Collection::Notifications, "notification_id user_id type? title? is_read created_at read_at? updated_at"),
+        (
+            Collection::AuthSessions,
+            "session_id auth_user_id? device_id? device_name? ip_address? is_revoked revoked_at? revoked_reason? expires_at? created_at updated_at",
+        ),
+        (
+            Collection::AuditLogs,
+            "audit_id auth_user_id? email? event_type? status? ip_address? device_id? country? city? failure_reason? request_id? session_id? created_at",
+        ),
+        (Collection::Media, "key size_bytes etag? last_modified content_type"),
     ] {
         assert_eq!(columns(collection), expected);
         assert_eq!(Collection::from_name(collection.name()), Some(collection));

@@ -1,7 +1,8 @@
 //! A folder of exports: which files belong to which collection.
 //!
 //! Documents are in `mongodb/<collection>*.json[.gz]`, rows in `mysql/<table>*.{csv,csv.gz,parquet}`. Only these two
-//! sub-folders are listed, and not what is below them, so a `media/` folder of millions of objects costs nothing.
+//! sub-folders are listed, and not what is below them. Of `media/`, which may hold millions of objects, it is only found
+//! out whether there are any; the executors list it.
 
 mod naming;
 
@@ -9,13 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
+use futures::StreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{Collection, Origin, SourceError, SourceTable};
+use crate::{Collection, Origin, SourceError, SourceTable, media};
 
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,7 @@ pub struct ExportFolder {
     store_url: ObjectStoreUrl,
     root: Path,
     files: BTreeMap<Collection, Vec<ExportFile>>,
+    has_media: bool,
     unclaimed: Vec<String>,
 }
 
@@ -132,7 +135,9 @@ impl ExportFolder {
             crate::split::check_file_count(collection, &found)?;
             files.insert(collection, found);
         }
-        let folder = Self { location: location.to_owned(), store_url, root, files, unclaimed };
+        // A folder that cannot be listed is for the job that reads it to complain of.
+        let has_media = store.list(Some(&media::folder(&root))).next().await.is_some();
+        let folder = Self { location: location.to_owned(), store_url, root, files, has_media, unclaimed };
         folder.complete(listed.into_values().flatten())
     }
 
@@ -141,7 +146,7 @@ impl ExportFolder {
         if self.files.values().all(Vec::is_empty) {
             return Err(SourceError::NoCollections {
                 path: self.location,
-                expected: Collection::ALL.map(Collection::name).join(", "),
+                expected: names_of_file_collections().join(", "),
             });
         }
         let taken = |path: &str| self.files.values().flatten().any(|file| file.path == path);
@@ -157,10 +162,19 @@ impl ExportFolder {
         &self.location
     }
 
-    /// The files of a collection, sorted by the bytes of their names; empty when it is absent.
+    /// The files of a collection, sorted by the bytes of their names; empty when it is absent, and for media.
     #[must_use]
     pub fn files(&self, collection: Collection) -> &[ExportFile] {
         self.files.get(&collection).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the export has anything of a collection: a file, even an empty one, or an object.
+    #[must_use]
+    pub fn has(&self, collection: Collection) -> bool {
+        match collection {
+            Collection::Media => self.has_media,
+            _ => !self.files(collection).is_empty(),
+        }
     }
 
     /// Files in the two sub-folders that belong to no collection, sorted; worth a warning.
@@ -180,6 +194,11 @@ impl ExportFolder {
     pub fn table_of(&self, collection: Collection, files: Vec<ExportFile>) -> SourceTable {
         SourceTable::new(collection, self.store_url.clone(), self.root.clone(), files)
     }
+}
+
+/// The collections that are files; media alone are no export.
+fn names_of_file_collections() -> Vec<&'static str> {
+    Collection::ALL.into_iter().filter(|each| !each.file_names().is_empty()).map(Collection::name).collect()
 }
 
 fn local_path(location: &str) -> Result<std::path::PathBuf, SourceError> {
@@ -214,6 +233,8 @@ fn export_file(origin: Origin, object: &ObjectMeta) -> Option<ExportFile> {
     let expected = match origin {
         Origin::MongoDb => format == FileFormat::Json,
         Origin::MySql => format != FileFormat::Json,
+        // Objects are listed, not read.
+        Origin::S3 => false,
     };
     expected.then(|| ExportFile {
         path: relative_path(origin, object),

@@ -1,12 +1,13 @@
 //! Reading splits: bytes from the store, frames from bytes, batches from frames.
 //!
 //! Everything is pulled: a batch is decoded when the plan above asks for it, and while it is decoded the next chunk
-//! of bytes is on its way. A task holds two chunks, one line and one batch.
+//! of bytes is on its way. A task holds two chunks, one line and one batch. Media are listed page by page.
 
 mod chunks;
 mod documents;
 mod line_numbers;
 mod lines;
+mod media;
 mod parquet_rows;
 mod records;
 #[cfg(test)]
@@ -19,9 +20,10 @@ use object_store::ObjectStore;
 use object_store::path::{Path, PathPart};
 
 use self::documents::DocumentReader;
+use self::media::MediaReader;
 use self::parquet_rows::ParquetReader;
 use self::records::RecordReader;
-use crate::split::Split;
+use crate::split::Work;
 use crate::{Collection, FileFormat, SourceError};
 
 /// Sizes that tests make small.
@@ -47,7 +49,7 @@ impl Default for Sizes {
 pub(crate) struct Site {
     pub(crate) store: Arc<dyn ObjectStore>,
     store_url: String,
-    root: Path,
+    pub(crate) root: Path,
     pub(crate) collection: Collection,
     pub(crate) projection: Option<Vec<usize>>,
     pub(crate) sizes: Sizes,
@@ -64,6 +66,11 @@ impl Site {
         Self { store, store_url: store_url.to_owned(), root, collection, projection, sizes: Sizes::default() }
     }
 
+    /// Whether the store is this machine's file system.
+    fn is_local(&self) -> bool {
+        is_local(&self.store_url)
+    }
+
     /// Where a file of the export is in the store.
     ///
     /// The parts are those that the store itself listed, and are taken as they are: to append them as new parts would
@@ -74,16 +81,26 @@ impl Site {
     }
 }
 
-/// The reader of one split.
+/// Whether the store of this URL is a machine's file system.
+pub(crate) fn is_local(store_url: &str) -> bool {
+    store_url.starts_with("file://")
+}
+
+/// The reader of one piece of work.
 pub(crate) enum Reader {
     Documents(Box<DocumentReader>),
     Records(Box<RecordReader>),
     Parquet(Box<ParquetReader>),
+    Media(Box<MediaReader>),
 }
 
 impl Reader {
     /// A reader that has not read anything yet.
-    pub(crate) fn open(site: Arc<Site>, split: Split) -> Self {
+    pub(crate) fn open(site: Arc<Site>, work: Work) -> Self {
+        let split = match work {
+            Work::Split(split) => split,
+            Work::Keys(range) => return Self::Media(Box::new(MediaReader::new(site, range))),
+        };
         if split.file.size == 0 {
             tracing::warn!(file = split.file.path, "the export file is empty");
         }
@@ -100,6 +117,7 @@ impl Reader {
             Self::Documents(reader) => reader.next_batch().await,
             Self::Records(reader) => reader.next_batch().await,
             Self::Parquet(reader) => reader.next_batch().await,
+            Self::Media(reader) => reader.next_batch().await,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::decode::sha256_hex;
 use crate::export::ExportFile;
 use crate::schema::{ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, REJECT_COLUMN};
+use crate::split::Split;
 
 /// What came out of a file, in order of the ordinals.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
@@ -65,7 +66,7 @@ impl Fixture {
             let mut site = Site::new(store, &digest, Path::from("exports"), self.collection(), None);
             site.sizes = self.sizes;
             let split = Split { file: file.clone(), rank: 0, start: pair[0], end: pair[1] };
-            let mut reader = Reader::open(Arc::new(site), split);
+            let mut reader = Reader::open(Arc::new(site), Work::Split(split));
             while let Some(batch) = reader.next_batch().await? {
                 outcome.take(&batch, &mut last_ordinal);
             }
