@@ -159,7 +159,8 @@ impl Rewriting<'_> {
     /// The rows with the writers that they go to, in whatever order they come.
     fn compacted(&self) -> Result<(DataFrame, WriteSpec)> {
         let buckets = Buckets::expected(self.batch.files(), 0, self.lake.file_bytes());
-        let spec = self.target.write_spec(false, &buckets, self.lake.file_bytes())?;
+        let mut spec = self.target.write_spec(false, &buckets, self.lake.file_bytes())?;
+        file_per_bucket(&mut spec, !buckets.is_empty(), self.lake.file_bytes());
         let spread = || {
             let rows = self.rows()?;
             if buckets.is_empty() { Ok(rows) } else { rows.with_column(BUCKET, buckets.column(self.target)?) }
@@ -178,8 +179,8 @@ impl Rewriting<'_> {
         let mut spread = self.target.partition_columns.clone();
         if files > 1 {
             spread.push(BUCKET.to_owned());
-            split_files(&mut spec, BUCKET, self.lake.file_bytes() / 8);
         }
+        file_per_bucket(&mut spec, files > 1, self.lake.file_bytes());
         spec.distribution = Distribution::Clustered { spread, order: vec![KEY.to_owned()] };
         let rows = || {
             let rows = self.rows()?.with_column(KEY, order.key())?;
@@ -292,13 +293,16 @@ impl Rewriting<'_> {
     }
 }
 
-/// Has a file begin with each new value of a column. Ranges of rows are of about the size of a file; one that is a
-/// little larger shall not become two files.
-fn split_files(spec: &mut WriteSpec, column: &str, more: u64) {
+/// Has each bucket (or, if there are none, each partition) become one file.
+///
+/// What is rewritten is of known size, so the number of buckets bounds that of their files. The writer, which guesses
+/// what it has not compressed yet, would start another file a little too early now and then; two files that became two
+/// files again would be rewritten for ever. So its own bound is only a stop for what nobody expected.
+fn file_per_bucket(spec: &mut WriteSpec, has_buckets: bool, file_bytes: u64) {
     for output in &mut spec.outputs {
         if let Sink::Files(files) = &mut output.sink {
-            files.split_columns.push(column.to_owned());
-            files.file_bytes += more;
+            files.split_columns.extend(has_buckets.then(|| BUCKET.to_owned()));
+            files.file_bytes = file_bytes * 2;
         }
     }
 }
