@@ -111,7 +111,7 @@ impl Step<'_> {
         concerned: Expr,
     ) -> Result<Written, RunError> {
         let lake = self.run.lake_for(self.job);
-        let folder = self.run.root.folder(LANDING_FOLDER).folder(self.run.id()).folder(self.job.name().table());
+        let folder = self.run.root.folder(LANDING_FOLDER).folder(self.run.id()).folder(&self.target.name);
         let staged = lake.stage(self.target, rows.into_unoptimized_plan(), folder).await?;
         let written = self.replace_scattered(column, &staged, stored, concerned).await;
         staged.remove(lake.tables()).await;

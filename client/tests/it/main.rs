@@ -12,6 +12,7 @@ mod commands;
 mod example;
 mod export;
 mod fixtures;
+mod histories;
 mod interrupt;
 mod lake;
 mod laws;
