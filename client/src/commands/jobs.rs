@@ -85,6 +85,7 @@ pub(super) fn jobs(config: &Config, command: &JobsCommand) -> Result<u8, Command
             let definitions = selected.iter().map(|job| catalog.definition(job)).collect::<Result<Vec<_>, _>>()?;
             let whole = |(job, definition): (&&Job, &String)| JobView {
                 columns: Some(columns(job.contract())),
+                checks: Some(checks(job)),
                 sql: job.sql(),
                 plan: job.sql().is_none().then(|| definition.clone()),
                 ..describe(job)

@@ -29,9 +29,12 @@ const OTHER_HASH: &str = "_other_hash";
 
 /// Computes what is to be computed and replaces it; the rows that the query yields count as read.
 pub(super) async fn derive(run: &Run, job: &Job) -> Result<Counts, RunError> {
-    let inputs = Inputs::pin(run, job).await?;
     let target = target(&run.root, job.contract());
     let stored = run.lake.tables().latest(&target.url).await?;
+    if let Some(stored) = &stored {
+        target.check_is_ours(stored)?;
+    }
+    let inputs = Inputs::pin(run, job).await?;
     let (mut decision, known) = decide(run, job, &inputs, stored.as_deref()).await?;
     let mut concerned = BTreeSet::new();
     if let (Decision::Incremental(increment), Some(stored)) = (&decision, &stored) {

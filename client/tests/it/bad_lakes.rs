@@ -13,7 +13,7 @@ fn an_unwritable_lake_is_named() {
     std::fs::write(&file, "not a folder").unwrap();
     // A store that refuses to be written to is an outside system.
     let ended = run(&mut select("bronze.users", &sample().exports, &file.join("lake"), SAMPLE_AS_OF)).expect(4);
-    ended.says(&[file.to_str().unwrap(), "cannot write a data file", "Not a directory"]);
+    ended.says(&[file.to_str().unwrap(), "cannot look for the log", "Not a directory"]);
     let report = ended.json();
     assert_eq!(job(&report, "bronze.users")["state"], "failed", "{ended}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a folder");

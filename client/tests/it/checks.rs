@@ -16,7 +16,7 @@ use quickchat_lake::LakeRoot;
 use serde_json::{Value, json};
 
 use crate::fixtures::{SAMPLE_AS_OF, job, sample, select};
-use crate::lake::{assert_no_landing, copy, files};
+use crate::lake::{assert_no_landing, copy, data_files, files};
 use crate::process::{etl, run, scratch};
 
 const NUMBERS: &[Column] = &[
@@ -245,10 +245,10 @@ fn lake_with_doubled_users(name: &str) -> PathBuf {
 #[test]
 fn a_run_on_a_damaged_input_ends_with_3_and_shows_rows_without_content() {
     let lake = lake_with_doubled_users("check-damaged");
-    let before = files(&lake);
+    let before = data_files(&lake);
     let mut command = select("silver.messages+", &sample().exports, &lake, SAMPLE_AS_OF);
     let ended = run(command.arg("--full-refresh")).expect(3);
-    assert_eq!(files(&lake), before, "no table has changed, no file is left");
+    assert_eq!(data_files(&lake), before, "no table has changed, no file is left");
     assert_no_landing(&lake);
     let report = ended.json();
     let messages = job(&report, "silver.messages");

@@ -40,6 +40,7 @@ fn a_run_reports_as_documented() {
             fields(job),
             [
                 "bytes",
+                "decision",
                 "failed_checks",
                 "files",
                 "job",
@@ -67,7 +68,7 @@ fn a_run_reports_as_documented() {
 fn data_go_to_standard_output_and_the_rest_to_standard_error() {
     let lake = scratch("streams").join("lake");
     let mut command = etl(&["run", "bronze.users", "bronze.users+", "--as-of", SAMPLE_AS_OF, "--dry-run"]);
-    let planned = run(command.arg("--lake").arg(&lake)).expect(0);
+    let planned = run(command.arg("--lake").arg(&lake).arg("--exports").arg(&sample().exports)).expect(0);
     assert!(planned.stdout.contains("bronze.users") && planned.stderr.is_empty(), "{planned}");
 
     let mut command = etl(&["run", "bronze.users", "--as-of", SAMPLE_AS_OF]);
@@ -84,17 +85,35 @@ fn data_go_to_standard_output_and_the_rest_to_standard_error() {
 
 #[test]
 fn a_dry_run_plans_in_order_and_changes_nothing() {
-    let mut command = pipeline(Path::new("nowhere"), Path::new("nowhere"), SAMPLE_AS_OF);
-    let planned = list(&run(command.arg("--dry-run")).expect(0));
+    let lake = scratch("planned").join("lake");
+    let planned = list(&run(pipeline(&sample().exports, &lake, SAMPLE_AS_OF).arg("--dry-run")).expect(0));
+    assert!(!lake.exists());
     let names: Vec<&str> = planned.iter().map(|job| job["job"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 23);
     for (index, job) in planned.iter().enumerate() {
-        assert_eq!(fields(job), ["job", "reads"]);
-        for input in job["reads"].as_array().unwrap().iter().map(|input| input.as_str().unwrap()) {
-            let before = names[..index].contains(&input);
-            assert!(before || !names.contains(&input), "{} stands before {input}", names[index]);
+        assert_eq!(fields(job), ["action", "after", "because", "job"]);
+        assert_eq!([&job["action"], &job["because"]["reason"]], ["full", "never_written"]);
+        for input in job["after"].as_array().unwrap().iter().map(|input| input.as_str().unwrap()) {
+            assert!(names[..index].contains(&input), "{} stands before {input}", names[index]);
         }
     }
+
+    // Where everything is done already, there is nothing to do, nor half an hour later; a day later there is.
+    let actions = |as_of: &str| -> Vec<(String, String)> {
+        let arguments = ["plan", "full-pipeline", "-o", "json", "--as-of", as_of];
+        let planned = list(&run(on_sample(&arguments).arg("--exports").arg(&sample().exports)).expect(0));
+        let text = |job: &Value, field: &str| job[field].as_str().unwrap().to_owned();
+        planned.iter().map(|job| (text(job, "job"), text(job, "action"))).collect()
+    };
+    for (job, action) in actions(SAMPLE_AS_OF) {
+        // What a media folder holds is known when it is listed.
+        assert_eq!(action, if job == "bronze.media" { "incremental" } else { "nothing" }, "{job}");
+    }
+    let next_day = actions("2026-01-26T13:00:00Z");
+    let action = |name: &str| next_day.iter().find(|(job, _)| job == name).unwrap().1.clone();
+    assert_eq!([action("bronze.messages"), action("silver.calls")], ["nothing", "nothing"]);
+    assert_eq!([action("silver.users"), action("gold.ml_features")], ["full", "full"]);
+    assert_eq!(action("gold.daily_metrics"), "incremental");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::fixtures::{
     RANDOM_AS_OF, SAMPLE_AS_OF, assert_equals_reference, make_sample, pipeline, sample, select, steps,
 };
-use crate::lake::{Tables, copy, files};
+use crate::lake::{Tables, copy, data_files, files};
 use crate::process::{Ended, etl, run, scratch};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -67,11 +67,11 @@ fn optimize_leaves_every_row_where_readers_find_it() {
     let exports: Vec<&Path> = steps().exports.iter().map(AsRef::as_ref).collect();
     assert_equals_reference(&lake, &exports, RANDOM_AS_OF);
     // Nothing more to do, neither for an optimize nor for a run.
-    let after = files(&lake);
+    let after = data_files(&lake);
     let again = reports(&run(&mut maintain(&lake, &["optimize"])).expect(0));
     assert!(again.iter().all(|report| report["version"].is_null()), "{again:?}");
     run(&mut pipeline(&steps().exports[2], &lake, RANDOM_AS_OF)).expect(0).says(&["nothing changed"]);
-    assert_eq!(files(&lake), after);
+    assert_eq!(data_files(&lake), after);
     let mut history = etl(&["tables", "history", "bronze.messages", "-o", "json", "--lake"]);
     let newest = &reports(&run(history.arg(&lake)).expect(0))[0];
     assert_eq!((&newest["operation"], &newest["changes_data"]), (&"OPTIMIZE".into(), &false.into()), "{newest}");

@@ -55,7 +55,12 @@ impl Target {
     }
 
     /// Refuses a table at our address that is not ours, or can no longer be made to fit.
-    pub(crate) fn check_is_ours(&self, pinned: &PinnedTable) -> Result<()> {
+    ///
+    /// Every operation that writes does this; whoever reads the table before may want to know earlier.
+    ///
+    /// # Errors
+    /// [`LakeError::ForeignTable`] and [`LakeError::ContractChanged`].
+    pub fn check_is_ours(&self, pinned: &PinnedTable) -> Result<()> {
         let refuse = |difference: String| LakeError::ForeignTable { table: self.url.to_string(), difference };
         let writer = pinned.protocol.min_writer_version();
         if writer > WRITER_VERSION {
