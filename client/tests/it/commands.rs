@@ -67,7 +67,7 @@ fn a_run_reports_as_documented() {
 #[test]
 fn data_go_to_standard_output_and_the_rest_to_standard_error() {
     let lake = scratch("streams").join("lake");
-    let mut command = etl(&["run", "bronze.users", "bronze.users+", "--as-of", SAMPLE_AS_OF, "--dry-run"]);
+    let mut command = etl(&["run", "bronze.users", "--as-of", SAMPLE_AS_OF, "--dry-run"]);
     let planned = run(command.arg("--lake").arg(&lake).arg("--exports").arg(&sample().exports)).expect(0);
     assert!(planned.stdout.contains("bronze.users") && planned.stderr.is_empty(), "{planned}");
 

@@ -23,7 +23,7 @@ use crate::lake::{Tables, difference, files};
 use crate::process::scratch;
 
 /// How many histories are tried if nothing else is asked for.
-const HISTORIES: u64 = 3;
+const HISTORIES: u64 = 2;
 /// 2024-05-20T00:00:00Z, which the documents' times lie around.
 const MIDDLE: i64 = 1_716_163_200_000_000;
 const HOUR: i64 = 3_600_000_000;
