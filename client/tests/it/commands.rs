@@ -1,6 +1,5 @@
 //! What commands print, to where, and their exit codes.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -116,6 +116,7 @@ async fn jobs_read_what_they_say() {
             Ok(TreeNodeRecursion::Continue)
         })
         .unwrap();
+        assert_eq!(scanned.remove(job.name()), job.reads_itself(), "{}", job.name());
         assert_eq!(scanned.into_iter().collect::<Vec<_>>(), job.reads(), "{}", job.name());
         functions += usize::from(job.sql().is_none());
     }

@@ -128,12 +128,12 @@ async fn a_store_out_of_order_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_table_of_somebody_else_is_refused() {
+async fn a_table_of_other_columns_and_partitions_is_refused() {
     let bench = Bench::new();
     let theirs = Target { url: bench.root.table("bronze", "readings"), ..events(&bench) };
     bench.replace(&theirs, Scope::Table, &[]).await.unwrap();
     let error = put_rows(&bench, &readings(&bench), &[reading("a", 1, 1)], None).await.unwrap_err();
-    assert!(matches!(error, LakeError::ForeignTable { .. }), "{error}");
+    assert!(matches!(error, LakeError::ContractChanged { .. }), "{error}");
 }
 
 #[tokio::test]
