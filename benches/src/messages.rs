@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use clap::Args;
 use datafusion::logical_expr::LogicalPlan;
 use quickchat_client::Sources;
 use quickchat_client::cluster::{Cluster, EmbeddedOptions};
@@ -16,11 +17,43 @@ use quickchat_jobs::{Catalog, Contract};
 use quickchat_lake::operation::{Lake, QueryRunner, Target};
 use quickchat_lake::snapshot::PinnedTable;
 use quickchat_lake::{LakeRoot, TableUrl};
-use quickchat_sample::DEFAULT_END;
+use quickchat_sample::{DEFAULT_END, SampleOptions};
 use quickchat_sources::ExportFolder;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::data::{DataOptions, Exports};
 
 /// The job that is run and the table that it writes.
 const TABLE: &str = "bronze.messages";
+
+/// What the benchmarks of one table have in common.
+#[derive(Debug, Clone, Args, Serialize)]
+pub struct MessagesOptions {
+    /// Messages of the sample, and rows of the table
+    #[arg(long, default_value_t = 500_000)]
+    pub messages: u64,
+    /// Measured rounds; one more comes before them and is not counted
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: u16,
+    /// Tasks at a time [default: the number of cores]
+    #[arg(long)]
+    pub slots: Option<usize>,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+impl MessagesOptions {
+    /// A sample of that many messages, all good.
+    pub fn exports(&self) -> Result<Exports> {
+        self.data.exports(&SampleOptions { messages: self.messages, bad_share: 0.0, ..SampleOptions::default() })
+    }
+
+    /// An empty folder that is removed with the value.
+    pub fn scratch(&self) -> Result<TempDir> {
+        self.data.scratch()
+    }
+}
 
 /// A lake with that table, and the cluster that writes it.
 pub struct MessagesLake {

@@ -23,14 +23,20 @@ pub(crate) fn print<T: Serialize, D: Display>(
     value: &T,
     table: impl FnOnce() -> D,
 ) -> io::Result<()> {
-    let mut out = io::stdout().lock();
     match form {
-        OutputForm::Json => {
-            serde_json::to_writer_pretty(&mut out, value)?;
-            writeln!(out)
-        }
-        OutputForm::Table => writeln!(out, "{}", table()),
+        OutputForm::Json => print_json(form, value),
+        OutputForm::Table => writeln!(io::stdout().lock(), "{}", table()),
     }
+}
+
+/// Prints a serialisable value where JSON is wanted, and nothing otherwise.
+pub(crate) fn print_json<T: Serialize + ?Sized>(form: OutputForm, value: &T) -> io::Result<()> {
+    if form != OutputForm::Json {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)
 }
 
 /// Prints rows of a query.
@@ -61,15 +67,16 @@ pub(crate) fn table(titles: &[&str]) -> Table {
     table
 }
 
-/// Prints what a run did: a table of its jobs, then the rows that fail checks.
-pub(crate) fn print_run(form: OutputForm, report: &RunReport) -> io::Result<()> {
-    print(form, report, || run_table(report))?;
-    if form == OutputForm::Table {
-        for job in &report.jobs {
-            for check in &job.failed_checks {
-                let title = format!("{}: {}: check {}. {}", job.job, check.severity, check.describe(), check.reason);
-                print_failing(&title, &check.rows)?;
-            }
+/// Prints a run as a table, followed by the rows of its failed checks; nothing where JSON is wanted.
+pub(crate) fn print_run_table(form: OutputForm, report: &RunReport) -> io::Result<()> {
+    if form != OutputForm::Table {
+        return Ok(());
+    }
+    writeln!(io::stdout().lock(), "{}", run_table(report))?;
+    for job in &report.jobs {
+        for check in &job.failed_checks {
+            let title = format!("{}: {}: check {}. {}", job.job, check.severity, check.describe(), check.reason);
+            print_failing(&title, &check.rows)?;
         }
     }
     Ok(())

@@ -204,7 +204,7 @@ impl LakeView {
         let mut versions = Vec::new();
         for version in (0..=newest.version).rev().take(limit) {
             // The log is shortened from its beginning.
-            let Some(commit) = self.tables.commit_summary(&url, version).await? else { break };
+            let Some(commit) = self.tables.entry(&url, version).await? else { break };
             let info = &commit.info;
             let text = |key: &str| info.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
             versions.push(TableVersion {
@@ -215,11 +215,11 @@ impl LakeView {
                     .and_then(DateTime::from_timestamp_millis),
                 operation: text("operation").unwrap_or_default(),
                 run_id: text(quickchat_lake::commit::RUN_KEY),
-                files_added: commit.files_added,
-                bytes_added: commit.bytes_added,
-                files_removed: commit.files_removed,
-                bytes_removed: commit.bytes_removed,
-                changes_data: commit.changes_data,
+                files_added: commit.added.count,
+                bytes_added: commit.added.bytes,
+                files_removed: commit.removed.count,
+                bytes_removed: commit.removed.bytes,
+                changes_data: !commit.changes.is_empty(),
                 note: info.get(crate::run::COMMIT_KEY).cloned().unwrap_or_default(),
             });
         }

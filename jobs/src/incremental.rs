@@ -46,6 +46,13 @@ pub struct Dependency {
     pub time: EventTime,
 }
 
+impl Dependency {
+    /// Any change of the input concerns all units.
+    pub(crate) const fn of_all(table: TableName, time: EventTime) -> Self {
+        Self { table, concerns: &[], time }
+    }
+}
+
 /// One way from a change of an input to units of the job. Several add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concern {

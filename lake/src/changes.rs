@@ -30,8 +30,28 @@ pub struct Entry {
     pub version: u64,
     /// Its `commitInfo`, empty if there is none.
     pub info: Map<String, Value>,
-    /// What it did to the rows.
+    /// Files that it added, those included that hold moved rows only.
+    pub added: Files,
+    /// Files that it removed, likewise.
+    pub removed: Files,
+    /// What it did to the rows; nothing, if it only moved them about.
     pub changes: Changes,
+}
+
+/// Some files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Files {
+    /// How many.
+    pub count: u64,
+    /// Their size in bytes, as far as the log knows it.
+    pub bytes: u64,
+}
+
+impl Files {
+    fn count(&mut self, size: i64) {
+        self.count += 1;
+        self.bytes += u64::try_from(size).unwrap_or(0);
+    }
 }
 
 /// What one or several commits did to the rows of a table.
@@ -140,6 +160,7 @@ impl Entry {
         match kind {
             "add" => {
                 let add: Add = serde_json::from_value(action)?;
+                self.added.count(add.size);
                 if add.data_change {
                     changes.files_added += 1;
                     changes.bytes_added += u64::try_from(add.size).unwrap_or(0);
@@ -149,6 +170,7 @@ impl Entry {
             }
             "remove" => {
                 let remove: Remove = serde_json::from_value(action)?;
+                self.removed.count(remove.size.unwrap_or(0));
                 if remove.data_change {
                     changes.files_removed += 1;
                     changes.first_removal =

@@ -7,7 +7,6 @@ use deltalake::kernel::Action;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use serde_json::{Map, Value};
 
 use crate::snapshot::{PinnedTable, Tables, corrupt};
 use crate::{LakeError, Result, TableUrl};
@@ -67,56 +66,7 @@ impl LogEntry {
     }
 }
 
-/// What one commit did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CommitSummary {
-    /// What it says of itself.
-    pub info: Map<String, Value>,
-    /// Files that it added.
-    pub files_added: u64,
-    /// Their size.
-    pub bytes_added: u64,
-    /// Files that it removed.
-    pub files_removed: u64,
-    /// Their size, as far as the log knows.
-    pub bytes_removed: u64,
-    /// Whether rows are different after it; not so after an optimize.
-    pub changes_data: bool,
-}
-
-impl CommitSummary {
-    fn note(&mut self, kind: &str, action: Value) {
-        let size = action.get("size").and_then(Value::as_u64).unwrap_or(0);
-        let (files, bytes) = match kind {
-            "add" => (&mut self.files_added, &mut self.bytes_added),
-            "remove" => (&mut self.files_removed, &mut self.bytes_removed),
-            "commitInfo" => {
-                if let Value::Object(info) = action {
-                    self.info = info;
-                }
-                return;
-            }
-            _ => return,
-        };
-        *files += 1;
-        *bytes += size;
-        self.changes_data |= action.get("dataChange").and_then(Value::as_bool).unwrap_or(true);
-    }
-}
-
 impl Tables {
-    /// What one commit did; none if it is no longer in the log.
-    pub async fn commit_summary(&self, table: &TableUrl, version: u64) -> Result<Option<CommitSummary>> {
-        let lines: Option<Vec<Map<String, Value>>> = self.commit_lines(table, version).await?;
-        Ok(lines.map(|lines| {
-            let mut summary = CommitSummary::default();
-            for (kind, action) in lines.into_iter().flatten() {
-                summary.note(&kind, action);
-            }
-            summary
-        }))
-    }
-
     /// The actions of one commit; none if it is no longer in the log.
     pub(crate) async fn actions(&self, table: &TableUrl, version: u64) -> Result<Option<Vec<Action>>> {
         self.commit_lines(table, version).await

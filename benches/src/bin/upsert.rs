@@ -14,29 +14,20 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use quickchat_benches::clock::{Stopwatch, Took};
-use quickchat_benches::data::{DataOptions, Exports, files};
-use quickchat_benches::messages::MessagesLake;
+use quickchat_benches::data::{Exports, files};
+use quickchat_benches::messages::{MessagesLake, MessagesOptions};
 use quickchat_benches::{progress, report};
 use quickchat_lake::snapshot::PinnedTable;
-use quickchat_sample::{DEFAULT_END, SampleOptions};
+use quickchat_sample::DEFAULT_END;
 use report::Spread;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Measures upserts of scattered keys.
-#[derive(Debug, Parser, Serialize)]
+#[derive(Debug, Parser)]
 struct Options {
-    /// Rows of the table
-    #[arg(long, default_value_t = 500_000)]
-    messages: u64,
-    /// Measured rounds for each share; one more comes before them and is not counted
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// Tasks at a time [default: the number of cores]
-    #[arg(long)]
-    slots: Option<usize>,
     #[command(flatten)]
-    data: DataOptions,
+    common: MessagesOptions,
 }
 
 #[derive(Serialize)]
@@ -81,10 +72,9 @@ const SHARES: [Share; 2] = [Share { name: "1%", stride: 100 }, Share { name: "10
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let options = Options::parse();
-    let sample = SampleOptions { messages: options.messages, bad_share: 0.0, ..SampleOptions::default() };
-    let exports = options.data.exports(&sample)?;
-    let scratch = options.data.scratch()?;
+    let options = Options::parse().common;
+    let exports = options.exports()?;
+    let scratch = options.scratch()?;
     let lake = MessagesLake::start(scratch.path(), options.slots).await?;
     progress("filling the table");
     let watch = Stopwatch::start();

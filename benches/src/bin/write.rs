@@ -19,32 +19,21 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::ident;
 use futures::TryStreamExt;
 use quickchat_benches::clock::{Stopwatch, Took};
-use quickchat_benches::data::DataOptions;
-use quickchat_benches::messages::MessagesLake;
+use quickchat_benches::messages::{MessagesLake, MessagesOptions};
 use quickchat_benches::{progress, report};
 use quickchat_lake::commit::TransactionId;
 use quickchat_lake::operation::{CommitNote, Lake, Scope, remove_folder};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::PinnedTable;
 use quickchat_lake::write::{Distribution, FileOutput, Output, Receipts, Sink, WriteNode, WriteSpec};
-use quickchat_sample::SampleOptions;
 use report::Spread;
 use serde::Serialize;
 
 /// Measures how fast rows become a table.
-#[derive(Debug, Parser, Serialize)]
+#[derive(Debug, Parser)]
 struct Options {
-    /// Messages of the sample, and rows of the table
-    #[arg(long, default_value_t = 500_000)]
-    messages: u64,
-    /// Measured rounds; one more comes before them and is not counted
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// Tasks at a time [default: the number of cores]
-    #[arg(long)]
-    slots: Option<usize>,
     #[command(flatten)]
-    data: DataOptions,
+    common: MessagesOptions,
 }
 
 #[derive(Serialize)]
@@ -83,10 +72,9 @@ struct Files {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let options = Options::parse();
-    let sample = SampleOptions { messages: options.messages, bad_share: 0.0, ..SampleOptions::default() };
-    let exports = options.data.exports(&sample)?;
-    let scratch = options.data.scratch()?;
+    let options = Options::parse().common;
+    let exports = options.exports()?;
+    let scratch = options.scratch()?;
     let lake = MessagesLake::start(scratch.path(), options.slots).await?;
     progress("staging the rows");
     lake.ingest(&exports.folder).await?;

@@ -17,6 +17,7 @@ use crate::output;
 use crate::progress::Display;
 use crate::record::{Recorder, Request};
 use crate::run::observer::{Observer, Silent};
+use crate::run::report::RunReport;
 use crate::run::{Run, RunOptions};
 use crate::{ErrorClass, Sources, with_causes};
 
@@ -63,71 +64,100 @@ pub(super) async fn run(config: &Config, arguments: &RunArguments) -> Result<u8,
     let catalog = Catalog::builtin()?;
     let jobs = catalog.select(&arguments.jobs.selectors)?;
     let instants = instants(arguments)?;
-    let selectors = arguments.jobs.selectors.clone();
-    let first = instants.first().map_or(0, DateTime::timestamp_micros);
     let (sources, cluster) = match prepare(config, &jobs).await {
         Ok(prepared) => prepared,
-        Err(error) => return Err(not_started(config, Request { selectors, as_of_micros: first }, error).await),
+        Err(error) => {
+            let first = instants.first().map_or(0, DateTime::timestamp_micros);
+            let request = Request { selectors: arguments.jobs.selectors.clone(), as_of_micros: first };
+            return Err(not_started(config, request, error).await);
+        }
     };
-    let mut code = 0;
-    for as_of in instants {
-        let options = RunOptions {
-            as_of_micros: as_of.timestamp_micros(),
-            parallel: arguments.parallel.into(),
-            full_refresh: arguments.jobs.full_refresh,
-        };
-        match one_run(config, &catalog, &jobs, &selectors, &sources, &cluster, &options).await? {
-            INTERRUPTED => return Ok(INTERRUPTED),
-            0 => {}
-            failed => {
-                code = failed;
+    let runs = Runs { config, arguments, catalog: &catalog, jobs: &jobs, sources, cluster: cluster.clone() };
+    let code = runs.one_after_the_other(&instants).await;
+    // An interrupt has stopped the cluster, as far as the user let it.
+    if !matches!(code, Ok(INTERRUPTED)) {
+        cluster.stop().await;
+    }
+    code
+}
+
+/// The runs of one command: the same jobs, as of one or several instants.
+struct Runs<'a> {
+    config: &'a Config,
+    arguments: &'a RunArguments,
+    catalog: &'a Catalog,
+    jobs: &'a [&'a Job],
+    sources: Sources,
+    cluster: Cluster,
+}
+
+impl Runs<'_> {
+    /// Runs until one fails or is interrupted, and tells how each ended.
+    async fn one_after_the_other(&self, instants: &[DateTime<Utc>]) -> Result<u8, CommandError> {
+        let mut reports = Vec::new();
+        let mut code = 0;
+        for as_of in instants {
+            let Some(report) = self.as_of(*as_of).await? else {
+                code = INTERRUPTED;
+                break;
+            };
+            code = report.exit_code();
+            output::print_run_table(self.config.output, &report)?;
+            reports.push(report);
+            if code != 0 {
                 break;
             }
         }
+        match (self.arguments.from, reports.as_slice()) {
+            (None, []) => {}
+            (None, [report, ..]) => output::print_json(self.config.output, report)?,
+            // One document for all dates, so that what reads it need not know where one ends.
+            (Some(_), reports) => output::print_json(self.config.output, &reports)?,
+        }
+        Ok(code)
     }
-    cluster.stop().await;
-    Ok(code)
-}
 
-/// Runs jobs as of one instant, and records that.
-async fn one_run(
-    config: &Config,
-    catalog: &Catalog,
-    jobs: &[&Job],
-    selectors: &[String],
-    sources: &Sources,
-    cluster: &Cluster,
-    options: &RunOptions,
-) -> Result<u8, CommandError> {
-    let request = Request { selectors: selectors.to_vec(), as_of_micros: options.as_of_micros };
-    let tables = cluster.engine().tables().clone();
-    let recorder = Arc::new(Recorder::new(tables, config.lake.clone(), request, Arc::new(Display::new())));
-    let observer: Arc<dyn Observer> = Arc::<Recorder>::clone(&recorder);
-    let run = Run::new(cluster.clone(), catalog.clone(), config.lake.clone(), sources.clone(), options, observer)?;
-    let report = tokio::select! {
-        ((), report) = async { tokio::join!(recorder.start(run.id()), run.execute(jobs)) } => Some(report),
-        () = interrupted() => None,
-    };
-    let Some(report) = report else {
+    /// Runs the jobs as of one instant, and records that; none if it was interrupted.
+    async fn as_of(&self, as_of: DateTime<Utc>) -> Result<Option<RunReport>, CommandError> {
+        let options = RunOptions {
+            as_of_micros: as_of.timestamp_micros(),
+            parallel: self.arguments.parallel.into(),
+            full_refresh: self.arguments.jobs.full_refresh,
+        };
+        let root = || self.config.lake.clone();
+        let request = Request { selectors: self.arguments.jobs.selectors.clone(), as_of_micros: options.as_of_micros };
+        let tables = self.cluster.engine().tables().clone();
+        let recorder = Arc::new(Recorder::new(tables, root(), request, Arc::new(Display::new())));
+        let observer: Arc<dyn Observer> = Arc::<Recorder>::clone(&recorder);
+        let (catalog, sources) = (self.catalog.clone(), self.sources.clone());
+        let run = Run::new(self.cluster.clone(), catalog, root(), sources, &options, observer)?;
+        let report = tokio::select! {
+            ((), report) = async { tokio::join!(recorder.start(run.id()), run.execute(self.jobs)) } => report,
+            () = interrupted() => {
+                self.interrupt(&run, &recorder).await;
+                return Ok(None);
+            }
+        };
+        tokio::select! {
+            () = recorder.end(&report) => {}
+            () = interrupted() => tracing::warn!("interrupted: the run is done, but `runs list` may not know that"),
+        }
+        if report.nothing_changed() {
+            tracing::info!("nothing changed: no table has new rows");
+        }
+        Ok(Some(report))
+    }
+
+    async fn interrupt(&self, run: &Run, recorder: &Recorder) {
         tracing::warn!(
             "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
         );
         tokio::select! {
-            ((), ()) = async { tokio::join!(recorder.interrupted(), give_up(&run, cluster.clone())) } => {}
+            ((), ()) = async { tokio::join!(recorder.interrupted(), give_up(run, self.cluster.clone())) } => {}
             // Who interrupts twice does not want to wait for a clean end.
             () = interrupted() => {}
         }
-        return Ok(INTERRUPTED);
-    };
-    tokio::select! {
-        () = recorder.end(&report) => {}
-        () = interrupted() => tracing::warn!("interrupted: the run is done, but `runs list` may not know that"),
     }
-    output::print_run(config.output, &report)?;
-    if report.nothing_changed() {
-        tracing::info!("nothing changed: no table has new rows");
-    }
-    Ok(report.exit_code())
 }
 
 /// The instants to run as of, one after the other.

@@ -21,7 +21,7 @@ use crate::cluster::Progress;
 use crate::error::ErrorClass;
 use crate::run::observer::Observer;
 use crate::run::report::{JobReport, JobState, RunReport};
-use crate::run::{COMMIT_KEY, lake_target};
+use crate::run::{COMMIT_KEY, target};
 
 /// Longer than a commit ever takes; a store that hangs must not hold up a run for the sake of its record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -207,7 +207,7 @@ impl Recorder {
     async fn write(&self, rows: &[RunRow], replace: bool) {
         let run_id = self.progress.lock().run_id.clone();
         let (contract, replaces) = (runs_contract(), replace.then_some(("run_id", run_id.as_str())));
-        let target = lake_target(&self.root, &contract);
+        let target = target(&self.root, &contract);
         let written = async {
             let rows = to_batch(rows, &target.schema).map_err(|error| LakeError::Query {
                 action: "make the rows of a run's record",

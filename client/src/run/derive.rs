@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
@@ -11,12 +10,12 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{JoinType, LogicalPlan, lit};
 use datafusion::prelude::{Expr, SessionContext, cast, ident};
 use quickchat_jobs::{Job, WriteMode};
-use quickchat_lake::LakeError;
 use quickchat_lake::changes::PartitionValues;
-use quickchat_lake::operation::{CommitNote, QueryRunner, Scope, Staged, Target, Written, row_hash};
+use quickchat_lake::operation::{CommitNote, Scope, Staged, Target, Written, row_hash};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::PinnedTable;
 
+use super::ask::ask_for_texts;
 use super::basis::Basis;
 use super::decide::{Decision, date, date_text, decide};
 use super::inputs::{Inputs, plan_error};
@@ -98,8 +97,7 @@ impl Step<'_> {
             }
             None => {
                 let stored = keeping(DeltaScan::of(self.run.lake.tables(), stored)).map_err(&failed)?;
-                let all = self.same_columns(stored).and_then(|stored| stored.union(self.same_columns(rows)?));
-                self.replace(all.map_err(&failed)?.into_unoptimized_plan(), &Scope::Table).await
+                self.replace(self.together(stored, rows)?, &Scope::Table).await
             }
             Some(column) => self.scattered(column, rows, stored, concerned).await,
         }
@@ -137,25 +135,17 @@ impl Step<'_> {
             .and_then(|old| self.differing(column, new()?, old.filter(concerned.clone())?))
             .map_err(&failed)?
             .into_unoptimized_plan();
-        let label = format!("{} (which partitions differ)", self.target.name);
-        let batches = self.run.runner(self.job).run(differing, &label).await.map_err(LakeError::Runner)?;
-        let mut touched = BTreeSet::new();
-        for batch in &batches {
-            let values = batch.column(0).as_string_opt::<i32>().ok_or_else(|| self.misdefined())?;
-            touched.extend(values.iter().flatten().map(str::to_owned));
-        }
+        let touched = ask_for_texts(self.run, self.job, differing, "which partitions differ").await?;
+        let touched = BTreeSet::from_iter(touched);
         if touched.is_empty() {
             return self.nothing_differs().await;
         }
         let within = self.among(column, &touched).map_err(&failed)?;
-        let all = new()
-            .and_then(|new| self.same_columns(new.filter(within.clone())?))
-            .and_then(|new| {
-                let kept = keep(&context, DeltaScan::of(tables, stored), concerned)?.filter(within)?;
-                self.same_columns(kept)?.union(new)
-            })
+        let kept = keep(&context, DeltaScan::of(tables, stored), concerned)
+            .and_then(|kept| kept.filter(within.clone()))
             .map_err(&failed)?;
-        self.replace(all.into_unoptimized_plan(), &partitions(column, &touched)).await
+        let new = new().and_then(|new| new.filter(within)).map_err(&failed)?;
+        self.replace(self.together(kept, new)?, &partitions(column, &touched)).await
     }
 
     /// The partitions in which one side has a row that the other has not.
@@ -174,11 +164,10 @@ impl Step<'_> {
         only(new.clone(), old.clone())?.union(only(old, new)?)?.distinct()
     }
 
-    fn same_columns(&self, rows: DataFrame) -> DataFusionResult<DataFrame> {
-        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| {
-            cast(ident(field.name()), field.data_type().clone()).alias(field.name())
-        };
-        rows.select(self.target.schema.fields().iter().map(column).collect::<Vec<_>>())
+    /// Rows that stay and rows that come, as rows of the table.
+    fn together(&self, kept: DataFrame, new: DataFrame) -> Result<LogicalPlan, RunError> {
+        let (kept, new) = (self.target.conform(kept, &[])?, self.target.conform(new, &[])?);
+        Ok(kept.union(new).map_err(plan_error(self.job))?.into_unoptimized_plan())
     }
 
     /// Whether a column is one of some values, given as text.

@@ -7,13 +7,14 @@
 //!
 //! * [`graph`] decides what may run now,
 //! * [`decide`] compares a job's inputs with the [`basis`] of its stored rows: nothing to do, a part, or everything,
-//! * [`units`] asks the cluster which part, where only rows can tell,
+//! * [`units`] asks the cluster which part, where only rows can tell ([`ask`] is how),
 //! * [`derive`] runs a job whose rows are computed from tables,
 //! * [`ingest`] runs a job whose rows come from a source,
 //! * [`inputs`] pins tables and makes them visible to a query,
 //! * [`observer`] hears of everything that happens,
 //! * [`report`] says in the end what was done.
 
+mod ask;
 mod basis;
 pub mod decide;
 mod derive;
@@ -30,7 +31,6 @@ pub(crate) use steps::ClusterRunner;
 mod target;
 mod units;
 pub(crate) use target::target;
-pub(crate) use target::target as lake_target;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -12,12 +12,11 @@ use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::prelude::SessionContext;
 use quickchat_jobs::{Catalog, EventTime, Job, TableName};
-use quickchat_lake::LakeError;
-use quickchat_lake::operation::QueryRunner;
 use quickchat_lake::scan::{DeltaScan, Subset};
 use quickchat_lake::snapshot::PinnedTable;
 
 use super::Run;
+use super::ask::{ask, ask_for_texts, plan_sql};
 use super::basis::{Basis, InputVersion};
 use super::decide::{Increment, MAX_UNITS, Question, Reason, is_at_start};
 use super::inputs::{Input, Inputs, plan_error, register};
@@ -36,7 +35,7 @@ pub(super) async fn resolve(
 ) -> Result<Result<BTreeSet<String>, Reason>, RunError> {
     let mut units = increment.units.clone();
     for question in &increment.questions {
-        units.extend(ask(run, job, inputs, question).await?);
+        units.extend(concerned(run, job, inputs, question).await?);
         if units.len() > MAX_UNITS {
             return Ok(Err(Reason::ManyUnits));
         }
@@ -47,22 +46,14 @@ pub(super) async fn resolve(
     }
 }
 
-async fn ask(run: &Run, job: &Job, inputs: &Inputs, question: &Question) -> Result<Vec<String>, RunError> {
+/// The units that one question finds.
+async fn concerned(run: &Run, job: &Job, inputs: &Inputs, question: &Question) -> Result<Vec<String>, RunError> {
     let input = inputs.get(&question.table).ok_or_else(|| RunError::Definition { job: job.name().to_string() })?;
     let context = inputs.session(run, job)?;
     register_versions(run, job, &context, input, question.from_version).await?;
     let sql = question_sql(&run.catalog, question)?;
-    let plan = context.state().create_logical_plan(&sql).await.map_err(plan_error(job))?;
-    let plan = plan.with_param_values(parameters(run, question)).map_err(plan_error(job))?;
-    let label = format!("{} (what {} concerns)", job.name(), question.table);
-    let batches = run.runner(job).run(plan, &label).await.map_err(LakeError::Runner)?;
-    let mut units = Vec::new();
-    for batch in &batches {
-        let column = batch.column(0).as_string_opt::<i32>();
-        let column = column.ok_or_else(|| RunError::Definition { job: job.name().to_string() })?;
-        units.extend(column.iter().flatten().map(str::to_owned));
-    }
-    Ok(units)
+    let plan = plan_sql(job, &context, &sql, parameters(run, question)).await?;
+    ask_for_texts(run, job, plan, &format!("what {} concerns", question.table)).await
 }
 
 /// Makes the files visible that one of the two versions has and the other has not, and the input as a whole.
@@ -164,11 +155,8 @@ pub(super) async fn versions(
 async fn first_instant(run: &Run, job: &Job, inputs: &Inputs, sql: &str) -> Result<Option<i64>, RunError> {
     let context = inputs.session(run, job)?;
     let sql = format!("SELECT arrow_cast(instant, 'Int64') AS instant FROM ({sql}) AS next (instant)");
-    let plan = context.state().create_logical_plan(&sql).await.map_err(plan_error(job))?;
-    let plan = plan.with_param_values(run.parameters.values()).map_err(plan_error(job))?;
-    let label = format!("{} (what is still to come)", job.name());
-    let batches = run.runner(job).run(plan, &label).await.map_err(LakeError::Runner)?;
-    let values =
-        batches.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>().map(|column| column.iter()));
-    Ok(values.flatten().flatten().min())
+    let plan = plan_sql(job, &context, &sql, run.parameters.values()).await?;
+    let instants = ask(run, job, plan, "what is still to come").await?;
+    let instants = instants.iter().filter_map(|column| column.as_primitive_opt::<Int64Type>());
+    Ok(instants.flatten().flatten().min())
 }

@@ -33,6 +33,8 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, lit};
 use datafusion::prelude::Expr;
 
+use dates::{Computation, FunctionOfDates};
+
 /// The functions of the catalog's queries.
 #[derive(Debug, Clone)]
 pub struct Functions {
@@ -46,11 +48,11 @@ pub struct Functions {
 pub fn all() -> Functions {
     Functions {
         scalar: [
-            ScalarUDF::from(dates::DaysSince::new()),
-            ScalarUDF::from(dates::FirstOfMonth::new()),
-            ScalarUDF::from(dates::FirstOfWeek::new()),
-            ScalarUDF::from(dates::DatesBetween::new()),
-            ScalarUDF::from(dates::WeeksBetween::new()),
+            ScalarUDF::from(FunctionOfDates::new(Computation::DaysSince)),
+            ScalarUDF::from(FunctionOfDates::new(Computation::FirstOfMonth)),
+            ScalarUDF::from(FunctionOfDates::new(Computation::FirstOfWeek)),
+            ScalarUDF::from(FunctionOfDates::new(Computation::DatesBetween)),
+            ScalarUDF::from(FunctionOfDates::new(Computation::WeeksBetween)),
             ScalarUDF::from(lists::ItemCount::new()),
             ScalarUDF::from(lists::IsMember::new()),
             ScalarUDF::from(lists::DistinctValues::new()),
@@ -76,7 +78,7 @@ pub fn all() -> Functions {
 
 /// `days_since(date, today)`, for queries over data frames.
 pub(crate) fn days_since(date: Expr, today: Expr) -> Expr {
-    ScalarUDF::from(dates::DaysSince::new()).call(vec![date, today])
+    ScalarUDF::from(FunctionOfDates::new(Computation::DaysSince)).call(vec![date, today])
 }
 
 /// `distinct_values(list [, field])`, for queries over data frames.

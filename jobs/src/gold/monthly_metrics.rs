@@ -70,8 +70,8 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         // A month looks at the one before it, and there are few.
         unit: None,
         inputs: &[
-            Dependency { table: TableName::new("silver", "user_activity"), concerns: &[], time: EventTime::Ignored },
-            Dependency { table: TableName::new("gold", "daily_metrics"), concerns: &[], time: EventTime::Ignored },
+            Dependency::of_all(TableName::new("silver", "user_activity"), EventTime::Ignored),
+            Dependency::of_all(TableName::new("gold", "daily_metrics"), EventTime::Ignored),
         ],
         is_calendar: false,
     },

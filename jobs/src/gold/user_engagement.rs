@@ -71,22 +71,10 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         // Windows that end with as_of_date: all rows of the date may change with any input.
         unit: None,
         inputs: &[
-            Dependency {
-                table: TableName::new("silver", "users"),
-                concerns: &[],
-                time: EventTime::Column("created_at"),
-            },
-            Dependency {
-                table: TableName::new("silver", "conversations"),
-                concerns: &[],
-                time: EventTime::Column("created_at"),
-            },
-            Dependency {
-                table: TableName::new("silver", "messages"),
-                concerns: &[],
-                time: EventTime::Column("created_at"),
-            },
-            Dependency { table: TableName::new("silver", "user_activity"), concerns: &[], time: EventTime::Ignored },
+            Dependency::of_all(TableName::new("silver", "users"), EventTime::Column("created_at")),
+            Dependency::of_all(TableName::new("silver", "conversations"), EventTime::Column("created_at")),
+            Dependency::of_all(TableName::new("silver", "messages"), EventTime::Column("created_at")),
+            Dependency::of_all(TableName::new("silver", "user_activity"), EventTime::Ignored),
         ],
         is_calendar: false,
     },

@@ -73,7 +73,10 @@ impl Target {
     }
 
     /// `rows` with exactly this table's columns, in order and of their types, and `more` columns behind them.
-    pub(super) fn conform(&self, rows: DataFrame, more: &[&str]) -> Result<DataFrame> {
+    ///
+    /// # Errors
+    /// [`LakeError::Query`] if the rows lack a column.
+    pub fn conform(&self, rows: DataFrame, more: &[&str]) -> Result<DataFrame> {
         let given = rows.schema().clone();
         let mut columns: Vec<Expr> = Vec::with_capacity(self.schema.fields().len() + more.len());
         for field in self.schema.fields() {

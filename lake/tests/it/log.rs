@@ -72,7 +72,7 @@ async fn expired_entries_go_and_the_table_stays() {
         let error = other.tables.version(&target.url, gone, None).await.unwrap_err();
         assert!(matches!(&error, LakeError::NoVersion { newest: 3, .. }), "{error:?}");
         assert!(error.to_string().contains("any more"), "{error}");
-        assert!(other.tables.commit_summary(&target.url, gone).await.unwrap().is_none());
+        assert!(other.tables.entry(&target.url, gone).await.unwrap().is_none());
     }
     let error = other.tables.at(&target.url, Utc::now() - TimeDelta::days(1)).await.unwrap_err();
     assert!(matches!(&error, LakeError::NoVersion { .. }), "{error:?}");

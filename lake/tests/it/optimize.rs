@@ -67,13 +67,13 @@ async fn the_commit_says_that_no_data_changed() {
     for action in actions.iter().filter_map(|action| action.get("add").or(action.get("remove"))) {
         assert_eq!(action["dataChange"], json!(false), "{action}");
     }
-    let info = bench.tables.entry(&target.url, 6).await.unwrap().unwrap().info;
+    let optimized = bench.tables.entry(&target.url, 6).await.unwrap().unwrap();
+    let info = optimized.info;
     assert_eq!((&info["operation"], &info["isBlindAppend"]), (&json!("OPTIMIZE"), &json!(false)));
     assert_eq!(info["operationMetrics"]["numRemovedFiles"], json!("5"));
-    let summary = bench.tables.commit_summary(&target.url, 6).await.unwrap().unwrap();
-    assert_eq!((summary.files_added, summary.files_removed, summary.changes_data), (1, 5, false));
-    let upsert = bench.tables.commit_summary(&target.url, 5).await.unwrap().unwrap();
-    assert_eq!((upsert.files_added, upsert.files_removed, upsert.changes_data), (1, 0, true));
+    assert_eq!((optimized.added.count, optimized.removed.count, optimized.changes.is_empty()), (1, 5, true));
+    let upsert = bench.tables.entry(&target.url, 5).await.unwrap().unwrap();
+    assert_eq!((upsert.added.count, upsert.removed.count, upsert.changes.is_empty()), (1, 0, false));
 }
 
 #[tokio::test]
