@@ -6,28 +6,23 @@
 //! that the processes cannot drift apart.
 
 mod codec;
+mod plan;
 mod settings;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use ballista_core::optimizer::ballista_default_optimizer_rules;
-use datafusion::catalog::Session;
 use datafusion::error::Result;
-use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
 use quickchat_lake::snapshot::Tables;
 use quickchat_lake::stores::ObjectStores;
-use quickchat_lake::write::WritePlanner;
 
+use plan::LakeQueryPlanner;
 pub use settings::{GRPC_MESSAGE_BYTES, session_config};
 
 /// Codecs, functions, planner and object stores of one process. Cheap to clone; clones share what they have opened.
@@ -91,6 +86,7 @@ impl Engine {
             .with_config(config)
             .with_runtime_env(self.runtime_env(None)?)
             .with_query_planner(Arc::new(LakeQueryPlanner))
+            .with_physical_optimizer_rules(plan::optimizer_rules())
             // Ballista's own on top of DataFusion's: NOT IN over a subquery would otherwise become a join that looks at
             // the nulls of its whole right side, of which a task sees only a part.
             .with_optimizer_rules(ballista_default_optimizer_rules())
@@ -122,17 +118,4 @@ fn builtin_functions() -> Functions {
     let mut functions = Functions { scalar: jobs.scalar, aggregate: jobs.aggregate };
     functions.scalar.extend(quickchat_lake::operation::functions().into_iter().map(Arc::new));
     functions
-}
-
-/// DataFusion's planner, extended by the lake's nodes.
-#[derive(Debug)]
-struct LakeQueryPlanner;
-
-#[async_trait]
-impl QueryPlanner for LakeQueryPlanner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WritePlanner)])
-            .create_physical_plan(plan, state)
-            .await
-    }
 }

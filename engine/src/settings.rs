@@ -8,7 +8,7 @@ pub const GRPC_MESSAGE_BYTES: usize = 64 << 20;
 
 /// Build sides of joins up to this size are sent whole to every task. Ballista's default of 128 MiB would be held once
 /// per task, which is more memory than all the rest.
-const BROADCAST_BYTES: &str = "16777216";
+pub(crate) const BROADCAST_BYTES: usize = 16 << 20;
 
 /// The settings of a session with `slots` tasks at a time.
 pub fn session_config(slots: usize) -> SessionConfig {
@@ -18,7 +18,7 @@ pub fn session_config(slots: usize) -> SessionConfig {
     for (key, value) in SETTINGS {
         config = config.set_str(key, value);
     }
-    config
+    config.set_str("ballista.optimizer.broadcast_join_threshold_bytes", &BROADCAST_BYTES.to_string())
 }
 
 const SETTINGS: &[(&str, &str)] = &[
@@ -29,7 +29,6 @@ const SETTINGS: &[(&str, &str)] = &[
     // Ballista's default, sort-merge joins, stays: they spill. With `prefer_hash_join` its static planner turns some
     // hash joins that run in one task into joins of many tasks after the plan was made to fit one, and what stands
     // above them then works on parts of its input.
-    ("ballista.optimizer.broadcast_join_threshold_bytes", BROADCAST_BYTES),
     // Parquet's own statistics are used for pruning; whole-file statistics come from the Delta log.
     ("datafusion.execution.collect_statistics", "false"),
 ];

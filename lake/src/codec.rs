@@ -13,12 +13,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::merge::{Listed, Newest, NewestExec};
 use crate::scan::DeltaScan;
 use crate::snapshot::Tables;
 use crate::write::{WriteExec, WriteNode};
 
 const SCAN: &[u8] = b"quickchat.lake.scan:";
 const WRITE: &[u8] = b"quickchat.lake.write:";
+const LISTED: &[u8] = b"quickchat.lake.listed:";
+const NEWEST: &[u8] = b"quickchat.lake.newest:";
 
 /// Encodes a table provider of this crate; none for any other.
 pub fn encode_provider(provider: &dyn TableProvider) -> Option<Result<Vec<u8>>> {
@@ -34,30 +37,44 @@ pub fn decode_provider(bytes: &[u8], schema: SchemaRef, tables: &Tables) -> Opti
 
 /// Encodes a logical node of this crate; none for any other.
 pub fn encode_logical(node: &dyn UserDefinedLogicalNode) -> Option<Result<Vec<u8>>> {
-    node.as_any().downcast_ref::<WriteNode>().map(|write| encode(WRITE, write.spec().as_ref()))
+    let node = node.as_any();
+    let write = node.downcast_ref::<WriteNode>().map(|write| encode(WRITE, write.spec().as_ref()));
+    let listed = || node.downcast_ref::<Listed>().map(|listed| encode(LISTED, listed.how()));
+    let newest = || node.downcast_ref::<Newest>().map(|newest| encode(NEWEST, newest.order()));
+    write.or_else(listed).or_else(newest)
 }
 
 /// Decodes a logical node of this crate; none if the bytes are not of one.
 pub fn decode_logical(bytes: &[u8], inputs: &[LogicalPlan]) -> Option<Result<Extension>> {
-    let spec = decode(WRITE, bytes)?;
-    Some(spec.and_then(|spec| {
-        let node = WriteNode::try_new(only(inputs)?.clone(), Arc::new(spec))?;
-        Ok(Extension { node: Arc::new(node) })
+    let write = |spec| Ok(WriteNode::try_new(only(inputs)?.clone(), Arc::new(spec))?.into_plan());
+    let newest = |order| Ok(Newest::from_order(only(inputs)?.clone(), order)?.into_plan());
+    let listed = |how| {
+        let [rows, list] = inputs else { return Err(wrong_inputs(2, inputs.len())) };
+        Ok(Listed::from_match(rows.clone(), list.clone(), how).into_plan())
+    };
+    let plan = decode(WRITE, bytes)
+        .map(|spec| spec.and_then(write))
+        .or_else(|| decode(LISTED, bytes).map(|how| how.and_then(listed)))
+        .or_else(|| decode(NEWEST, bytes).map(|order| order.and_then(newest)))?;
+    Some(plan.and_then(|plan| match plan {
+        LogicalPlan::Extension(extension) => Ok(extension),
+        other => Err(DataFusionError::Internal(format!("a node of the lake became {other:?}"))),
     }))
 }
 
 /// Encodes a physical node of this crate; none for any other.
 pub fn encode_physical(plan: &dyn ExecutionPlan) -> Option<Result<Vec<u8>>> {
     let any: &dyn std::any::Any = plan;
-    any.downcast_ref::<WriteExec>().map(|write| encode(WRITE, write.spec().as_ref()))
+    let write = any.downcast_ref::<WriteExec>().map(|write| encode(WRITE, write.spec().as_ref()));
+    write.or_else(|| any.downcast_ref::<NewestExec>().map(|newest| encode(NEWEST, newest.order())))
 }
 
 /// Decodes a physical node of this crate; none if the bytes are not of one.
 pub fn decode_physical(bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]) -> Option<Result<Arc<dyn ExecutionPlan>>> {
-    let spec = decode(WRITE, bytes)?;
-    Some(spec.and_then(|spec| {
-        Ok(Arc::new(WriteExec::try_new(Arc::clone(only(inputs)?), Arc::new(spec))?) as Arc<dyn ExecutionPlan>)
-    }))
+    let write = |spec| Ok(Arc::new(WriteExec::try_new(Arc::clone(only(inputs)?), Arc::new(spec))?) as _);
+    let newest = |order| Ok(Arc::new(NewestExec::try_new(Arc::clone(only(inputs)?), order)?) as _);
+    let plan = decode(WRITE, bytes).map(|spec| spec.and_then(write));
+    plan.or_else(|| decode(NEWEST, bytes).map(|order| order.and_then(newest)))
 }
 
 fn encode(prefix: &[u8], value: &impl Serialize) -> Result<Vec<u8>> {
@@ -76,6 +93,10 @@ fn decode<T: DeserializeOwned>(prefix: &[u8], bytes: &[u8]) -> Option<Result<T>>
 fn only<T>(inputs: &[T]) -> Result<&T> {
     match inputs {
         [input] => Ok(input),
-        _ => Err(DataFusionError::Plan(format!("a write has exactly one input, not {}", inputs.len()))),
+        _ => Err(wrong_inputs(1, inputs.len())),
     }
+}
+
+fn wrong_inputs(expected: usize, found: usize) -> DataFusionError {
+    DataFusionError::Plan(format!("a node of the lake has {expected} inputs, not {found}"))
 }

@@ -9,7 +9,8 @@
 //!   written file, the Delta `add` action, and nothing else.
 //! * [`commit`]: the client turns these rows into one Delta version with a transaction id, so that a commit is never
 //!   applied twice and never half.
-//! * [`operation`]: append, replace and upsert, built from the three above; and `put`, for the few rows of a process
+//! * [`merge`]: plan nodes that an upsert needs and SQL has only slowly.
+//! * [`operation`]: append, replace and upsert, built from these; and `put`, for the few rows of a process
 //!   itself.
 //! * [`heartbeat`]: signs of life of a process that works in the lake.
 //! * [`changes`]: what changed between two versions, for whoever keeps a derived table up to date.
@@ -30,6 +31,7 @@ pub mod heartbeat;
 pub mod history;
 mod location;
 pub mod maintenance;
+pub mod merge;
 pub mod operation;
 pub mod scan;
 mod schema;

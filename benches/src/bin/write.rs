@@ -154,6 +154,7 @@ impl Bench {
             let spec = WriteSpec {
                 name: "in place".to_owned(),
                 distribution: Distribution::InPlace,
+                count_by: Vec::new(),
                 route: None,
                 outputs: vec![Output {
                     route: 0,

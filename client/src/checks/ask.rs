@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{FailedCheck, ShownRows};
-use crate::cluster::{Cluster, SubmitOptions};
+use crate::cluster::Cluster;
 use crate::error::RunError;
 use crate::run::register;
 use datafusion::arrow::array::RecordBatch;
@@ -16,18 +16,12 @@ use quickchat_jobs::{Check, Contract, RunParameters, TableName};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::scan::DeltaScan;
 
-/// Up to so many bytes a query runs as one task: to spread less costs more than it saves. Not more, since a commit of
-/// that size may have a hundred files, and one task opens them one after the other.
-const ONE_TASK_BYTES: u64 = 2 << 20;
-
 /// A table, or what is to become one, to be asked.
 pub(super) struct Subject {
     /// The rows that single-row rules are about.
     pub(super) added: DeltaScan,
     /// The whole table.
     pub(super) checked: DeltaScan,
-    /// How many bytes may have to be read.
-    pub(super) bytes: u64,
 }
 
 /// Asks the checks of one table.
@@ -36,7 +30,6 @@ pub(super) struct Asker<'a> {
     contract: &'a Contract,
     parameters: &'a RunParameters,
     context: SessionContext,
-    settings: Vec<(String, String)>,
 }
 
 /// What came of it.
@@ -60,9 +53,7 @@ impl<'a> Asker<'a> {
         for (name, scan) in [(ADDED, subject.added), (CHECKED, subject.checked)] {
             context.register_table(name, Arc::new(scan)).map_err(|source| failed(contract, source))?;
         }
-        let one_task = || ("datafusion.execution.target_partitions".to_owned(), "1".to_owned());
-        let settings = (subject.bytes <= ONE_TASK_BYTES).then(one_task).into_iter().collect();
-        Ok(Self { cluster, contract, parameters, context, settings })
+        Ok(Self { cluster, contract, parameters, context })
     }
 
     /// Asks everything that `plan` holds. Other tables are read as they are in the lake now.
@@ -95,11 +86,8 @@ impl<'a> Asker<'a> {
         let planned = self.context.state().create_logical_plan(query).await;
         let planned = planned.and_then(|logical| logical.with_param_values(plan.parameters(self.parameters)));
         let planned = planned.map_err(|source| failed(self.contract, source))?;
-        let options = SubmitOptions {
-            settings: self.settings.clone(),
-            ..SubmitOptions::named(&format!("{} (checks)", self.contract.table))
-        };
-        Ok(self.cluster.submit_with(&planned, options).await?.collect().await?)
+        let label = format!("{} (checks)", self.contract.table);
+        Ok(self.cluster.submit(&planned, &label).await?.collect().await?)
     }
 }
 

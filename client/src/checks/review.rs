@@ -64,8 +64,7 @@ impl Reviews {
         let url = root.table(contract.table.schema(), contract.table.table());
         let Some(pinned) = tables.latest(&url).await? else { return Ok(()) };
         let scan = DeltaScan::of(tables, &pinned);
-        // Files without a value that is new enough are not read, and mostly that is none or few.
-        let subject = Subject { added: scan.clone(), checked: scan, bytes: 0 };
+        let subject = Subject { added: scan.clone(), checked: scan };
         let answers = Asker::new(cluster, contract, parameters, subject)?.ask(plan, root).await?;
         self.note(job, answers.failed)
     }
@@ -115,8 +114,7 @@ impl JobReview {
         if plan.checks().is_empty() {
             return Ok(failed);
         }
-        let bytes = if plan.reads_whole_table() { proposal.result_bytes() } else { proposal.added_bytes() };
-        let subject = Subject { added: proposal.added(), checked: proposal.result(), bytes };
+        let subject = Subject { added: proposal.added(), checked: proposal.result() };
         let answers = Asker::new(&self.cluster, contract, &self.parameters, subject)?.ask(plan, &self.root).await?;
         for (check, table) in &answers.left_out {
             tracing::warn!(job = %contract.table, check = check.name, %table, "not checked, since the table is not in the lake");

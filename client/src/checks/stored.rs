@@ -124,7 +124,7 @@ async fn check_table(
     let url = root.table(contract.table.schema(), contract.table.table());
     let Some(pinned) = tables.latest(&url).await? else { return Ok(result) };
     let scan = DeltaScan::of(tables, &pinned).nullable();
-    let subject = Subject { added: scan.clone(), checked: scan, bytes: pinned.bytes() };
+    let subject = Subject { added: scan.clone(), checked: scan };
     let plan = CheckPlan::new(contract, job.checks(), Occasion::Stored);
     let answers = Asker::new(cluster, contract, parameters, subject)?.ask(plan, root).await?;
     result.version = Some(pinned.version);

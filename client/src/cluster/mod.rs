@@ -25,6 +25,7 @@ mod message;
 mod pace;
 mod progress;
 mod remote;
+mod size;
 mod submit;
 
 use std::sync::Arc;

@@ -28,6 +28,7 @@ use super::message;
 use super::pace::Pace;
 use super::progress::ProgressProbe;
 use super::remote::SchedulerConnection;
+use super::size;
 
 /// How often a job runs again because its result was lost with an executor.
 const RERUNS: usize = 2;
@@ -78,7 +79,7 @@ impl Submitted {
     ) -> Result<Self, ClusterError> {
         let SubmitOptions { name, deadline, settings } = options;
         let slots = cluster.parts.scheduler.fresh_slots().await?;
-        let query = encode(cluster, plan, &name, slots, settings)?;
+        let query = encode(cluster, plan, &name, slots, settings).await?;
         let pace = Pace::start();
         let job_id = execute(cluster, &name, query.clone()).await?;
         tracing::debug!(job = name, job_id, "submitted");
@@ -323,7 +324,7 @@ async fn cancel_until_ended(scheduler: &SchedulerConnection, job_id: &str) -> Re
     }
 }
 
-fn encode(
+async fn encode(
     cluster: &Cluster,
     plan: &LogicalPlan,
     name: &str,
@@ -334,6 +335,7 @@ fn encode(
     // Marks the query's start, which is what now() means.
     let state = cluster.parts.planning.state();
     let plan = state.optimize(plan).map_err(|source| ClusterError::Plan { job: job(), source })?;
+    let is_small = size::is_small(&plan, &state).await.map_err(|source| ClusterError::Plan { job: job(), source })?;
     let codec = cluster.engine().logical_codec();
     let mut bytes = Vec::new();
     LogicalPlanNode::try_from_logical_plan(&plan, codec.as_ref())
@@ -347,6 +349,9 @@ fn encode(
     };
     set(BALLISTA_JOB_NAME, job());
     set("datafusion.execution.target_partitions", slots.to_string());
+    for (key, value) in size::ONE_TASK.into_iter().filter(|_| is_small) {
+        set(key, value.to_owned());
+    }
     for (key, value) in settings {
         set(&key, value);
     }

@@ -113,12 +113,6 @@ impl<'a> CheckPlan<'a> {
         without
     }
 
-    /// Whether the query reads the table beyond the added rows.
-    pub fn reads_whole_table(&self) -> bool {
-        let reads = |check: &Check| matches!(check.rule, Rule::Fresh { .. } | Rule::Query { .. });
-        self.occasion == Occasion::Stored || self.checks.iter().any(reads)
-    }
-
     /// One SELECT that asks all checks; none if there is nothing to ask.
     pub fn query(&self) -> Option<String> {
         let parts = self.parts();

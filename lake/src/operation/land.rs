@@ -76,6 +76,7 @@ impl Lake {
         let spec = WriteSpec {
             name: name.to_owned(),
             distribution: Distribution::InPlace,
+            count_by: Vec::new(),
             route: Some(columns.output.to_owned()),
             outputs: vec![
                 Output { route: DOCUMENTS, sink: Sink::Files(Box::new(documents.output(noted)?)) },

@@ -65,7 +65,12 @@ pub struct Lake {
     runner: Arc<dyn QueryRunner>,
     reviewer: Option<Arc<dyn Review>>,
     file_bytes: u64,
+    short_list: u64,
 }
+
+/// Up to so many keys every task gets a whole list of them, some 100 bytes each while it is used; more are matched by a
+/// join that spills.
+const SHORT_LIST: u64 = 200_000;
 
 /// Who commits, and what the commit shall say of itself.
 pub struct CommitNote<'a> {
@@ -93,7 +98,7 @@ pub struct Written {
 impl Lake {
     /// Operations on `tables`, planned in `session` and run by `runner`.
     pub fn new(tables: Tables, session: SessionState, runner: Arc<dyn QueryRunner>) -> Self {
-        Self { tables, session, runner, reviewer: None, file_bytes: FILE_BYTES }
+        Self { tables, session, runner, reviewer: None, file_bytes: FILE_BYTES, short_list: SHORT_LIST }
     }
 
     /// The tables.
@@ -122,6 +127,12 @@ impl Lake {
     #[must_use]
     pub fn with_file_bytes(&self, file_bytes: u64) -> Self {
         Self { file_bytes, ..self.clone() }
+    }
+
+    /// The same operations, with lists of up to so many keys sent to every task; by default 200,000.
+    #[must_use]
+    pub fn with_short_list(&self, keys: u64) -> Self {
+        Self { short_list: keys, ..self.clone() }
     }
 
     /// The size that data files aim for.

@@ -88,17 +88,6 @@ impl<'a> Proposal<'a> {
         !self.adds.is_empty()
     }
 
-    /// Bytes of the new files.
-    pub fn added_bytes(&self) -> u64 {
-        bytes(self.adds)
-    }
-
-    /// Bytes of the table as it would be.
-    pub fn result_bytes(&self) -> u64 {
-        let removed: u64 = self.removes.iter().filter_map(|remove| u64::try_from(remove.size?).ok()).sum();
-        (self.base.map_or(0, PinnedTable::bytes) + self.added_bytes()).saturating_sub(removed)
-    }
-
     /// Rows of the table before the change; none if it is new or the log does not know.
     pub fn rows_before(&self) -> Option<u64> {
         self.base?.rows()
@@ -123,10 +112,6 @@ impl<'a> Proposal<'a> {
     fn partition_columns(&self) -> Vec<String> {
         self.target.partition_columns.clone()
     }
-}
-
-fn bytes(files: &[Add]) -> u64 {
-    files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum()
 }
 
 impl Lake {

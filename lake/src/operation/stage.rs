@@ -35,6 +35,7 @@ impl Lake {
         let spec = WriteSpec {
             name: target.name.clone(),
             distribution: Distribution::InPlace,
+            count_by: Vec::new(),
             route: None,
             outputs: vec![Output { route: 0, sink: Sink::Files(Box::new(output)) }],
         };

@@ -114,6 +114,7 @@ impl Target {
         Ok(WriteSpec {
             name: self.name.clone(),
             distribution: Distribution::ByColumns(spread_by),
+            count_by: Vec::new(),
             route: None,
             outputs: vec![Output { route: 0, sink: Sink::Files(Box::new(files)) }],
         })

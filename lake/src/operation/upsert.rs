@@ -1,13 +1,13 @@
 //! Upsert: landed rows are merged into a table by key, the newest row of a key wins.
 //!
-//! Copy-on-write, in two or three distributed queries:
+//! Copy-on-write, in one or two distributed queries:
 //!
 //! 1. *Judge*: each landed row, narrowed to key, time, ordinal and a hash of its content, is ranked among the rows of
 //!    its key and compared with the stored row of that key, if there is one. Stored files are read only if their range
 //!    of keys can overlap that of a landed file; partition values cannot rule a file out, since a changed document may
-//!    belong to another partition than its stored version. The verdicts are written down as temporary files.
-//! 2. The verdicts are counted per stored file: the client learns which files hold a row to be replaced.
-//! 3. *Merge*, only if there is something to write: new and changed rows, together with the rows of those files that
+//!    belong to another partition than its stored version. The verdicts are written down as temporary files, and counted
+//!    per stored file on the way: so the client learns which files hold a row to be replaced.
+//! 2. *Merge*, only if there is something to write: new and changed rows, together with the rows of those files that
 //!    stay, are written anew.
 //!
 //! The same row, an older one, or one superseded within the same landing is *unchanged*. If all are, there is no
@@ -19,15 +19,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{Column, JoinType};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit, when};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit, when};
 use datafusion::prelude::{Expr, ident};
 use deltalake::kernel::{Add, Remove};
 use deltalake::protocol::{DeltaOperation, MergePredicate};
@@ -38,6 +35,7 @@ use super::replace::removal;
 use super::review::Proposal;
 use super::{CommitNote, Lake, Landed, Target, Written, discard::discard};
 use crate::commit::{Commit, Outcome, ReadSet, commit};
+use crate::merge::{Keep, Listed, Newest};
 use crate::scan::{DeltaScan, FileStatistics, Subset};
 use crate::snapshot::PinnedTable;
 use crate::write::{Distribution, FileOutput, Output, Receipts, Sink, WriteSpec};
@@ -46,9 +44,9 @@ use crate::{LakeError, Result, TableUrl};
 /// Names of columns that exist only while an upsert runs.
 const VERDICT: &str = "_verdict";
 const FILE: &str = "_file";
+const SUPERSEDED: &str = "_superseded";
 const HASH: &str = "_hash";
 const STORED: &str = "_stored_";
-const COUNT: &str = "_count";
 
 /// An upsert: rows of a landing, as a query over it, into a table.
 #[derive(Debug, Clone)]
@@ -89,14 +87,14 @@ impl Verdict {
 struct Judgement {
     /// Temporary files with the verdict on each row.
     files: Vec<Add>,
-    counts: BTreeMap<i32, u64>,
+    counts: BTreeMap<Verdict, u64>,
     /// Stored files with a row to be replaced.
     touched: BTreeSet<String>,
 }
 
 impl Judgement {
     fn of(&self, verdict: Verdict) -> u64 {
-        self.counts.get(&(verdict as i32)).copied().unwrap_or(0)
+        self.counts.get(&verdict).copied().unwrap_or(0)
     }
 
     fn wins(&self) -> u64 {
@@ -183,17 +181,14 @@ impl UpsertStep<'_> {
         let spec = WriteSpec {
             name: format!("{} (compare)", self.upsert.target.name),
             distribution: Distribution::InPlace,
+            count_by: vec![VERDICT.to_owned(), FILE.to_owned()],
             route: None,
             outputs: vec![Output { route: 0, sink: Sink::Files(Box::new(output)) }],
         };
         let receipts = self.lake.write(verdicts, spec).await?;
         judgement.files = receipts.files(0);
-        if receipts.count(0) > 0 {
-            let counts = self.plan("count verdicts", self.verdict_counts(&judgement))?;
-            let label = format!("{} (compare)", self.upsert.target.name);
-            for batch in self.lake.run(counts.into_unoptimized_plan(), &label).await? {
-                judgement.note(&batch)?;
-            }
+        for (group, count) in receipts.groups() {
+            judgement.note(group, *count)?;
         }
         Ok(judgement)
     }
@@ -298,11 +293,10 @@ impl UpsertStep<'_> {
         if stored.is_some() {
             narrow.push(self.content_hash());
         }
-        let mut order: Vec<_> = self.upsert.newest.map(|newest| ident(newest).sort(false, false)).into_iter().collect();
-        order.push(ident(self.upsert.ordinal).sort(false, false));
-        let rank = row_number().partition_by(keys.iter().map(ident).collect()).order_by(order).build()?.alias("_rank");
-        let ranked = self.source()?.select(narrow)?.window(vec![rank])?;
-        let superseded = ident("_rank").gt(lit(1_u64));
+        let newest = self.upsert.newest.into_iter().chain([self.upsert.ordinal]).map(str::to_owned).collect();
+        let rows = self.source()?.select(narrow)?.into_unoptimized_plan();
+        let ranked = self.lake.frame(Newest::try_new(rows, keys.clone(), newest, SUPERSEDED)?.into_plan());
+        let superseded = ident(SUPERSEDED);
         let (rows, verdict, file) = match stored {
             None => {
                 let verdict = when(superseded, Verdict::Superseded.literal()).otherwise(Verdict::Insert.literal())?;
@@ -343,19 +337,34 @@ impl UpsertStep<'_> {
         if candidates.is_empty() {
             return Ok(None);
         }
-        let scan = self.stored_files(base, candidates).with_file_column(FILE);
+        let mut rows = self.scan(self.stored_files(base, candidates).with_file_column(FILE))?;
+        if self.landed_rows().is_some_and(|rows| rows <= self.lake.short_list) {
+            // Most stored rows have nothing to do with a few landed ones: they are gone before anything is computed.
+            let keys = &self.upsert.target.key;
+            let landed = keys.iter().map(|key| ident(key).alias(stored_name(key))).collect::<Vec<_>>();
+            rows = self.listed(rows, self.source()?.select(landed)?, Keep::Listed, keys);
+        }
         let mut columns: Vec<Expr> =
             self.upsert.target.key.iter().map(|key| ident(key).alias(stored_name(key))).collect();
         columns.extend(self.upsert.newest.map(|newest| ident(newest).alias(stored_name(newest))));
         columns.push(self.content_hash().alias(stored_name(HASH)));
         columns.push(ident(FILE));
-        Ok(Some(self.scan(scan)?.select(columns)?))
+        Ok(Some(rows.select(columns)?))
     }
 
     /// Some of the stored files, with the columns that the table is to have: a new one is null there.
     fn stored_files(&self, base: &PinnedTable, paths: Vec<String>) -> DeltaScan {
         let scan = DeltaScan::part_of(self.lake.tables(), base, Subset::Paths(paths));
         scan.with_schema(&self.upsert.target.schema)
+    }
+
+    /// How many rows of the table were landed, if that is known.
+    fn landed_rows(&self) -> Option<u64> {
+        if !self.upsert.ranges_known {
+            return None;
+        }
+        let rows: Option<usize> = self.upsert.landed.document_files().iter().map(FileStatistics::rows).sum();
+        rows.map(|rows| rows as u64)
     }
 
     /// Paths of the stored files whose keys can be among the landed ones.
@@ -400,11 +409,6 @@ impl UpsertStep<'_> {
         self.scan(DeltaScan::files(self.lake.tables(), output.folder, judgement.files.clone(), schema))
     }
 
-    fn verdict_counts(&self, judgement: &Judgement) -> DataFusionResult<DataFrame> {
-        let by = vec![ident(VERDICT), ident(FILE)];
-        self.judged(judgement)?.aggregate(by, vec![count(lit(1_i64)).alias(COUNT)])
-    }
-
     /// The rows of the new files, and their buckets if there are any.
     fn merged(&self, judgement: &Judgement, buckets: &Buckets) -> DataFusionResult<DataFrame> {
         let rows = self.merged_rows(judgement)?;
@@ -425,7 +429,11 @@ impl UpsertStep<'_> {
             .judged(judgement)?
             .filter(ident(VERDICT).eq(Verdict::Update.literal()))?
             .select(keys.iter().map(|key| ident(key).alias(stored_name(key))).collect::<Vec<_>>())?;
-        let staying = self.join(stored, replaced, JoinType::LeftAnti, keys)?.select(columns)?;
+        let staying = match judgement.of(Verdict::Update) <= self.lake.short_list {
+            true => self.listed(stored, replaced, Keep::Others, keys),
+            false => self.join(stored, replaced, JoinType::LeftAnti, keys)?,
+        };
+        let staying = staying.select(columns)?;
         winners.union(staying)
     }
 
@@ -436,14 +444,25 @@ impl UpsertStep<'_> {
             return Ok(rows);
         }
         let wins = ident(VERDICT).lt_eq(Verdict::Update.literal());
-        let (filter, join) = match judgement.loses() < judgement.wins() {
-            true => (ident(VERDICT).gt(Verdict::Update.literal()), JoinType::LeftAnti),
-            false => (wins, JoinType::LeftSemi),
+        let (filter, keep, join) = match judgement.loses() < judgement.wins() {
+            true => (ident(VERDICT).gt(Verdict::Update.literal()), Keep::Others, JoinType::LeftAnti),
+            false => (wins, Keep::Listed, JoinType::LeftSemi),
         };
         let listed = stored_name(self.upsert.ordinal);
         let list =
             self.judged(judgement)?.filter(filter)?.select(vec![ident(self.upsert.ordinal).alias(listed.as_str())])?;
-        self.join(rows, list, join, &[self.upsert.ordinal.to_owned()])
+        let on = [self.upsert.ordinal.to_owned()];
+        match judgement.loses().min(judgement.wins()) <= self.lake.short_list {
+            true => Ok(self.listed(rows, list, keep, &on)),
+            false => self.join(rows, list, join, &on),
+        }
+    }
+
+    /// Rows whose columns are equal, or equal nowhere, to those that a short list has under their stored names.
+    fn listed(&self, rows: DataFrame, list: DataFrame, keep: Keep, on: &[String]) -> DataFrame {
+        let on = on.iter().map(|name| (name.clone(), stored_name(name))).collect();
+        let listed = Listed::new(rows.into_unoptimized_plan(), list.into_unoptimized_plan(), on, keep);
+        self.lake.frame(listed.into_plan())
     }
 
     /// Joins rows whose columns are equal to those that the right side has under their stored names.
@@ -460,22 +479,15 @@ impl UpsertStep<'_> {
 }
 
 impl Judgement {
-    fn note(&mut self, batch: &RecordBatch) -> Result<()> {
-        let unexpected =
-            || LakeError::Answer { what: format!("columns {:?} in place of counts", batch.schema().fields()) };
-        let verdicts = batch.column_by_name(VERDICT).and_then(|column| column.as_primitive_opt::<Int32Type>());
-        let files = batch.column_by_name(FILE).and_then(|column| column.as_string_opt::<i32>());
-        let counts = batch.column_by_name(COUNT).and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let (Some(verdicts), Some(files), Some(counts)) = (verdicts, files, counts) else { return Err(unexpected()) };
-        for row in 0..batch.num_rows() {
-            let verdict = verdicts.value(row);
-            if !Verdict::ALL.iter().any(|known| *known as i32 == verdict) {
-                return Err(unexpected());
-            }
-            *self.counts.entry(verdict).or_default() += u64::try_from(counts.value(row)).unwrap_or(0);
-            if verdict == Verdict::Update as i32 {
-                self.touched.extend(files.iter().nth(row).flatten().map(str::to_owned));
-            }
+    /// Notes how many rows have a verdict and, of those with a stored row, in which file.
+    fn note(&mut self, group: &[Option<String>], count: i64) -> Result<()> {
+        let unexpected = || LakeError::Answer { what: format!("{group:?} in place of a verdict and a file") };
+        let [Some(verdict), file] = group else { return Err(unexpected()) };
+        let known = Verdict::ALL.iter().find(|known| (**known as i32).to_string() == *verdict);
+        let verdict = *known.ok_or_else(unexpected)?;
+        *self.counts.entry(verdict).or_default() += u64::try_from(count).unwrap_or(0);
+        if verdict == Verdict::Update {
+            self.touched.extend(file.clone());
         }
         Ok(())
     }

@@ -48,6 +48,10 @@ impl FileScan {
         Self { folder, columns: TableSchema::builder(stored).with_table_partition_cols(logged).build(), file_column }
     }
 
+    pub(super) fn is_local(&self) -> bool {
+        self.folder.store().starts_with("file:")
+    }
+
     /// All columns: those in the files, then those of the log.
     pub(super) fn schema(&self) -> &SchemaRef {
         self.columns.table_schema()

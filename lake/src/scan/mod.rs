@@ -10,5 +10,5 @@ mod provider;
 mod statistics;
 
 pub(crate) use files::partition_value;
-pub use provider::{DeltaScan, ScanSource, Subset};
+pub use provider::{DeltaScan, ScanSource, Subset, Volume};
 pub(crate) use statistics::FileStatistics;

@@ -81,6 +81,19 @@ pub struct DeltaScan {
     schema: SchemaRef,
 }
 
+/// How much there is to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Volume {
+    /// Files to open.
+    pub files: u64,
+    /// Whether they are in this machine's file system, where opening a file takes no time.
+    pub is_local: bool,
+    /// Their size.
+    pub bytes: u64,
+    /// Their rows, if the log knows.
+    pub rows: Option<u64>,
+}
+
 /// Everything about a scan but its schema and the process's means to read logs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct EncodedScan {
@@ -266,17 +279,7 @@ impl TableProvider for DeltaScan {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let (folder, files) = self.resolve().await.map_err(DataFusionError::from)?;
-        let (stored, logged) = self.split_columns();
-        let scan = FileScan::new(folder, stored, logged, self.encoded.file_column.clone());
-        let predicate = predicate(state, filters, scan.schema())?;
-        let files = match &predicate {
-            Some(predicate) => {
-                let files = prune_partitions(files, predicate, scan.schema(), &self.encoded.partition_columns)?;
-                prune(files, predicate, scan.schema(), &self.encoded.partition_columns)?
-            }
-            None => files,
-        };
+        let Chosen { scan, files, predicate } = self.choose(state, filters).await?;
         let projection = self.scan_projection(projection, scan.schema())?;
         plan_files(state, scan, files, predicate, projection)
     }
@@ -290,7 +293,45 @@ impl TableProvider for DeltaScan {
     }
 }
 
+/// What a scan reads when some filters are given.
+struct Chosen {
+    scan: FileScan,
+    files: Vec<Add>,
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+}
+
 impl DeltaScan {
+    /// How much a query with these filters reads at most, by the log alone.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or a filter cannot be evaluated.
+    pub async fn volume(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<Volume> {
+        let Chosen { scan, files, .. } = self.choose(state, filters).await?;
+        let rows: Option<usize> = files.iter().map(FileStatistics::rows).sum();
+        Ok(Volume {
+            files: files.len() as u64,
+            is_local: scan.is_local(),
+            bytes: files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum(),
+            rows: rows.map(|rows| rows as u64),
+        })
+    }
+
+    /// The files that can hold rows which pass the filters.
+    async fn choose(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<Chosen> {
+        let (folder, files) = self.resolve().await.map_err(DataFusionError::from)?;
+        let (stored, logged) = self.split_columns();
+        let scan = FileScan::new(folder, stored, logged, self.encoded.file_column.clone());
+        let predicate = predicate(state, filters, scan.schema())?;
+        let files = match &predicate {
+            Some(predicate) => {
+                let files = prune_partitions(files, predicate, scan.schema(), &self.encoded.partition_columns)?;
+                prune(files, predicate, scan.schema(), &self.encoded.partition_columns)?
+            }
+            None => files,
+        };
+        Ok(Chosen { scan, files, predicate })
+    }
+
     fn scan_projection(&self, projection: Option<&Vec<usize>>, scanned: &SchemaRef) -> DataFusionResult<Vec<usize>> {
         let wanted: Vec<usize> = match projection {
             Some(indices) => indices.clone(),

@@ -20,6 +20,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
 
+use super::counts::{GroupCounter, Groups};
 use super::files::FileSink;
 use super::output::{Distribution as Spread, Output, Sink, WriteSpec};
 use super::receipt::{self, Receipt};
@@ -137,7 +138,8 @@ impl ExecutionPlan for WriteExec {
         let spec = Arc::clone(&self.spec);
         let receipts = futures::stream::once(async move {
             let task = WriteTask::open(&spec, &input.schema(), &context, progress)?;
-            Ok(receipt::encode(&task.run(input).await?)?)
+            let (receipts, groups) = task.run(input).await?;
+            Ok(receipt::encode(&receipts, &groups)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(receipt::schema()), receipts.boxed())))
     }
@@ -153,6 +155,7 @@ pub(super) struct Progress {
 struct WriteTask {
     route: Option<usize>,
     writers: Vec<(u8, Writer)>,
+    groups: Option<GroupCounter>,
     progress: Progress,
 }
 
@@ -171,12 +174,16 @@ impl WriteTask {
             };
             Ok((output.route, writer))
         };
-        Ok(Self { route, writers: spec.outputs.iter().map(open).collect::<Result<_>>()?, progress })
+        let groups = GroupCounter::over(&spec.count_by, input)?;
+        Ok(Self { route, writers: spec.outputs.iter().map(open).collect::<Result<_>>()?, groups, progress })
     }
 
-    async fn run(mut self, mut input: SendableRecordBatchStream) -> Result<Vec<Receipt>> {
+    async fn run(mut self, mut input: SendableRecordBatchStream) -> Result<(Vec<Receipt>, Groups)> {
         while let Some(batch) = input.try_next().await? {
             self.progress.rows.add(batch.num_rows());
+            if let Some(groups) = &mut self.groups {
+                groups.count(&batch)?;
+            }
             match self.route {
                 None => self.write(0, &batch).await?,
                 Some(column) => self.route(&batch, column).await?,
@@ -194,7 +201,7 @@ impl WriteTask {
                 Writer::Tally { sum, .. } => receipts.push(Receipt { route, add: None, count: sum }),
             }
         }
-        Ok(receipts)
+        Ok((receipts, self.groups.map(GroupCounter::finish).transpose()?.unwrap_or_default()))
     }
 
     async fn route(&mut self, batch: &RecordBatch, column: usize) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Writing data files on the executors.
 //!
 //! A [`WriteNode`] takes a query's rows, spreads them over tasks, and writes Parquet files in the folder of a table.
-//! Its result is a [`Receipt`] per file (the Delta `add` action as JSON) and, for tallies, per task. Nothing is
+//! Its result is a [`Receipt`] per file (the Delta `add` action as JSON) and, for tallies and counts, per task. Nothing is
 //! visible to readers before the client commits the receipts; files of tasks that failed or were run twice are never
 //! named by a receipt that counts, and vacuum removes them.
 //!
@@ -13,6 +13,7 @@
 //!
 //! `INSERT INTO` and `COPY TO` were rejected: DataFusion runs both in a single task.
 
+mod counts;
 mod exec;
 mod files;
 mod fingerprint;
@@ -21,6 +22,7 @@ mod output;
 mod planner;
 mod receipt;
 
+pub use counts::Groups;
 pub use exec::WriteExec;
 pub use files::refuses_nulls;
 pub use node::WriteNode;

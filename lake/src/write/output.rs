@@ -22,6 +22,11 @@ pub struct WriteSpec {
     pub route: Option<String>,
     /// The outputs.
     pub outputs: Vec<Output>,
+    /// Columns of the input by whose values, taken as text, all rows are counted; see [`Receipts::groups`]. They should
+    /// have few.
+    ///
+    /// [`Receipts::groups`]: super::Receipts::groups
+    pub count_by: Vec<String>,
 }
 
 /// How rows are spread over writers.

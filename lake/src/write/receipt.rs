@@ -1,4 +1,4 @@
-//! What a write answers: one row per written file or tally.
+//! What a write answers: one row per written file, tally or group of counted rows.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type}
 use arrow::error::ArrowError;
 use deltalake::kernel::Add;
 
+use super::counts::Groups;
 use crate::{LakeError, Result};
 
 /// One file that was written, or one task's part of a tally.
@@ -20,14 +21,18 @@ pub struct Receipt {
     pub count: i64,
 }
 
-/// All receipts of a write, sorted so that equal writes give equal commits.
+/// All receipts of a write, files sorted so that equal writes give equal commits.
 #[derive(Debug, Clone, Default)]
-pub struct Receipts(Vec<Receipt>);
+pub struct Receipts {
+    receipts: Vec<Receipt>,
+    groups: Groups,
+}
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
-        Field::new("route", DataType::UInt8, false),
+        Field::new("route", DataType::UInt8, true),
         Field::new("add", DataType::Utf8, true),
+        Field::new("group", DataType::Utf8, true),
         Field::new("count", DataType::Int64, false),
     ]))
 });
@@ -38,16 +43,24 @@ pub(super) fn schema() -> &'static SchemaRef {
 }
 
 /// Receipts as rows.
-pub(super) fn encode(receipts: &[Receipt]) -> Result<RecordBatch, ArrowError> {
-    let adds: Vec<Option<String>> = receipts
-        .iter()
-        .map(|receipt| receipt.add.as_ref().map(serde_json::to_string).transpose())
-        .collect::<Result<_, _>>()
-        .map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+pub(super) fn encode(receipts: &[Receipt], groups: &Groups) -> Result<RecordBatch, ArrowError> {
+    let json = |text: serde_json::Result<String>| text.map_err(|error| ArrowError::ExternalError(Box::new(error)));
+    let mut adds = Vec::with_capacity(receipts.len() + groups.len());
+    for receipt in receipts {
+        adds.push(receipt.add.as_ref().map(|add| json(serde_json::to_string(add))).transpose()?);
+    }
+    adds.resize(receipts.len() + groups.len(), None);
+    let mut values = vec![None; receipts.len()];
+    for group in groups.keys() {
+        values.push(Some(json(serde_json::to_string(group))?));
+    }
+    let routes = receipts.iter().map(|receipt| Some(receipt.route)).chain(groups.iter().map(|_| None));
+    let counts = receipts.iter().map(|receipt| receipt.count).chain(groups.values().copied());
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(receipts.iter().map(|receipt| receipt.route).collect::<UInt8Array>()),
+        Arc::new(routes.collect::<UInt8Array>()),
         Arc::new(StringArray::from(adds)),
-        Arc::new(receipts.iter().map(|receipt| receipt.count).collect::<Int64Array>()),
+        Arc::new(StringArray::from(values)),
+        Arc::new(counts.collect::<Int64Array>()),
     ];
     RecordBatch::try_new(Arc::clone(schema()), columns)
 }
@@ -55,24 +68,41 @@ pub(super) fn encode(receipts: &[Receipt]) -> Result<RecordBatch, ArrowError> {
 impl Receipts {
     /// Reads the rows that a write answered.
     pub fn decode(batches: &[RecordBatch]) -> Result<Self> {
-        let mut receipts = Vec::new();
+        let mut all = Self::default();
         for batch in batches {
-            let columns = (
-                batch.column_by_name("route").and_then(|column| column.as_primitive_opt::<UInt8Type>()),
-                batch.column_by_name("add").and_then(|column| column.as_string_opt::<i32>()),
-                batch.column_by_name("count").and_then(|column| column.as_primitive_opt::<Int64Type>()),
-            );
-            let (Some(routes), Some(adds), Some(counts)) = columns else {
-                return Err(unexpected(format!("columns {:?} in place of receipts", batch.schema().fields())));
-            };
-            for (row, add) in adds.iter().enumerate() {
-                let add = add.map(serde_json::from_str).transpose();
-                let add = add.map_err(|error| unexpected(format!("a file that cannot be understood ({error})")))?;
-                receipts.push(Receipt { route: routes.value(row), add, count: counts.value(row) });
+            all.decode_batch(batch)?;
+        }
+        all.receipts.sort_by(|a, b| a.path().cmp(&b.path()));
+        Ok(all)
+    }
+
+    fn decode_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        let columns = (
+            batch.column_by_name("route").and_then(|column| column.as_primitive_opt::<UInt8Type>()),
+            batch.column_by_name("add").and_then(|column| column.as_string_opt::<i32>()),
+            batch.column_by_name("group").and_then(|column| column.as_string_opt::<i32>()),
+            batch.column_by_name("count").and_then(|column| column.as_primitive_opt::<Int64Type>()),
+        );
+        let (Some(routes), Some(adds), Some(groups), Some(counts)) = columns else {
+            return Err(unexpected(format!("columns {:?} in place of receipts", batch.schema().fields())));
+        };
+        let odd =
+            |what: &str, error: serde_json::Error| unexpected(format!("{what} that cannot be understood ({error})"));
+        for (row, (route, (add, group))) in routes.iter().zip(adds.iter().zip(groups)).enumerate() {
+            let count = counts.value(row);
+            match (route, group) {
+                (Some(route), None) => {
+                    let add = add.map(serde_json::from_str).transpose().map_err(|error| odd("a file", error))?;
+                    self.receipts.push(Receipt { route, add, count });
+                }
+                (None, Some(group)) => {
+                    let group = serde_json::from_str(group).map_err(|error| odd("a group", error))?;
+                    *self.groups.entry(group).or_default() += count;
+                }
+                _ => return Err(unexpected("a row that is no receipt".to_owned())),
             }
         }
-        receipts.sort_by(|a, b| a.path().cmp(&b.path()));
-        Ok(Self(receipts))
+        Ok(())
     }
 
     /// The files of one output.
@@ -85,8 +115,13 @@ impl Receipts {
         self.of(route).map(|receipt| receipt.count).sum()
     }
 
+    /// Rows by the values of the columns that were [counted by](super::WriteSpec::count_by).
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     fn of(&self, route: u8) -> impl Iterator<Item = &Receipt> {
-        self.0.iter().filter(move |receipt| receipt.route == route)
+        self.receipts.iter().filter(move |receipt| receipt.route == route)
     }
 }
 

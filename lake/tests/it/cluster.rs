@@ -26,6 +26,7 @@ use datafusion_proto::logical_plan::{DefaultLogicalExtensionCodec, LogicalExtens
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use parking_lot::Mutex;
 use quickchat_lake::codec;
+use quickchat_lake::merge::MergePlanner;
 use quickchat_lake::operation::QueryRunner;
 use quickchat_lake::snapshot::Tables;
 use quickchat_lake::write::WritePlanner;
@@ -56,7 +57,7 @@ struct Planner;
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WritePlanner)])
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WritePlanner), Arc::new(MergePlanner::default())])
             .create_physical_plan(plan, state)
             .await
     }

@@ -281,3 +281,26 @@ async fn a_large_merge_is_written_by_several_tasks() {
     assert!(writers(&plan) > 1, "{} writers", writers(&plan));
     assert_eq!(bench.rows(&target).await, sorted(second));
 }
+
+#[tokio::test]
+async fn lists_that_travel_whole_and_lists_that_are_joined_give_the_same_table() {
+    let mut tables = Vec::new();
+    for longest in [0, 2, 1_000] {
+        let mut bench = Bench::new();
+        bench.lake = bench.lake.with_short_list(longest);
+        let target = readings(&bench);
+        let mut found = Vec::new();
+        // Many of each key per landing, some older than what is stored, some equal to it.
+        for round in 0..4_i64 {
+            let rows: Vec<Value> = (0..40)
+                .map(|row| reading(&format!("k{}", row * 7 % 23), 100 + (row * 5 + round * 3) % 17, row % 3))
+                .collect();
+            found.push(counts(&bench.upsert_split(&target, &[&rows[..25], &rows[25..]]).await.unwrap()));
+        }
+        tables.push((longest, found, bench.rows(&target).await));
+    }
+    assert_eq!(tables[0].2.len(), 23, "one row a key");
+    for (longest, found, rows) in &tables[1..] {
+        assert_eq!((found, rows), (&tables[0].1, &tables[0].2), "lists of up to {longest} keys travel");
+    }
+}

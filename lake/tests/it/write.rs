@@ -35,6 +35,7 @@ fn spec(target: &Target, output: FileOutput) -> WriteSpec {
     WriteSpec {
         name: target.name.clone(),
         distribution: Distribution::ByColumns(target.partition_columns.clone()),
+        count_by: Vec::new(),
         route: None,
         outputs: vec![Output { route: 0, sink: Sink::Files(Box::new(output)) }],
     }
@@ -224,6 +225,7 @@ async fn rows_go_to_the_output_of_their_route() {
     let spec = WriteSpec {
         name: "routes".to_owned(),
         distribution: Distribution::InPlace,
+        count_by: Vec::new(),
         route: Some("route".to_owned()),
         outputs: vec![
             Output { route: 0, sink: files("zero") },
