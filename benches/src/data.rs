@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use quickchat_sample::{SampleOptions, generate};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::progress;
@@ -94,6 +96,46 @@ pub fn files(folder: &Path, origin: &str) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     files.sort();
     Ok(files)
+}
+
+/// An export folder with the same files and one more, in which the last `count` messages are edited at `at`.
+///
+/// Edits are mostly of what was written lately. The files are hard links, so the folder takes no room.
+pub fn with_edits(exports: &Exports, folder: &Path, count: usize, at: DateTime<Utc>) -> Result<Exports> {
+    let place = || format!("cannot make an export folder in {}", folder.display());
+    let mut messages = Vec::new();
+    for origin in ["mongodb", "mysql", "media"] {
+        if !exports.folder.join(origin).is_dir() {
+            continue;
+        }
+        let mut open = vec![PathBuf::from(origin)];
+        while let Some(part) = open.pop() {
+            fs::create_dir_all(folder.join(&part)).with_context(place)?;
+            for file in files(&exports.folder, &part.to_string_lossy())? {
+                let inner = file.strip_prefix(&exports.folder).with_context(place)?.to_owned();
+                if file.is_dir() {
+                    open.push(inner);
+                    continue;
+                }
+                fs::hard_link(&file, folder.join(&inner)).with_context(place)?;
+                messages.extend(inner.starts_with("mongodb/").then_some(file));
+            }
+        }
+    }
+    messages.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("messages")));
+    messages.sort();
+    let last = messages.last().context("the sample has no messages")?;
+    let text = fs::read(last).with_context(|| format!("cannot read {}", last.display()))?;
+    let mut edited = Vec::new();
+    let documents = text.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    for mut document in documents.filter(|document| document.get("_id").is_some()).take(count) {
+        document["isEdited"] = Value::Bool(true);
+        document["updatedAt"] = json!({"$date": at.to_rfc3339_opts(SecondsFormat::Millis, true)});
+        serde_json::to_writer(&mut edited, &document).with_context(place)?;
+        edited.push(b'\n');
+    }
+    fs::write(folder.join("mongodb/messages-edited.json"), &edited).with_context(place)?;
+    Ok(Exports { folder: folder.to_owned(), bytes: exports.bytes + edited.len() as u64 })
 }
 
 fn read_through(folder: &Path) -> Result<u64> {

@@ -72,6 +72,17 @@ impl PinnedTable {
         self.files.iter().map(smallest).collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
+    /// A number for the set of live files. Names of files are unique, so versions that have it in common hold the same
+    /// rows, also where one was rolled back and another has come in its place.
+    pub fn files_id(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for file in &self.files {
+            hash.update(file.path.as_bytes());
+            hash.update(&[0]);
+        }
+        hash.digest()
+    }
+
     /// Number of rows, if the log knows that of every file.
     pub fn rows(&self) -> Option<u64> {
         self.files.iter().map(|file| FileStatistics::rows(file).map(|rows| rows as u64)).sum()
@@ -145,6 +156,30 @@ impl Tables {
             });
         }
         Ok(self.keep(pinned))
+    }
+
+    /// Pins the very version that a caller has seen: the table with this id, and these files (see
+    /// [`PinnedTable::files_id`]). What this process knows of it may be out of date, if the table was rolled back
+    /// meanwhile and written again.
+    pub async fn exactly(
+        &self,
+        table: &TableUrl,
+        table_id: &str,
+        version: u64,
+        files_id: u64,
+    ) -> Result<Arc<PinnedTable>> {
+        let known = self.version(table, version, Some(table_id)).await?;
+        if known.files_id() == files_id {
+            return Ok(known);
+        }
+        let fresh = self.version(table, version, None).await?;
+        match fresh.metadata.id() == table_id && fresh.files_id() == files_id {
+            true => Ok(fresh),
+            false => Err(LakeError::Conflict {
+                table: table.to_string(),
+                reason: format!("version {version} was rolled back and is another one now"),
+            }),
+        }
     }
 
     /// Pins the version that was the newest at `instant`, by the store's clock.

@@ -1,6 +1,7 @@
 //! The whole pipeline in a process of its own: wall time, CPU time, peak memory, rows and bytes of each job.
 //!
-//! Runs `quickchat-etl run full-pipeline` on a sample, first into an empty lake, then once more with nothing changed;
+//! Runs `quickchat-etl run full-pipeline` on a sample, first into an empty lake, then once more with nothing changed, then
+//! with some messages of the last days edited;
 //! all of it several times. The process is measured by the operating system when it ends (`wait4`), so start-up,
 //! planning and shutdown are included, and peak memory is the highest resident set that it ever had.
 
@@ -12,9 +13,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use quickchat_benches::data::{DataOptions, Exports};
+use quickchat_benches::data::{DataOptions, Exports, with_edits};
 use quickchat_benches::{progress, report};
-use quickchat_sample::SampleOptions;
+use quickchat_sample::{DEFAULT_END, SampleOptions};
 use report::Spread;
 use serde::{Deserialize, Serialize};
 use wait4::Wait4;
@@ -31,6 +32,9 @@ struct Options {
     /// The program [default: quickchat-etl beside this one]; `build` in the result is that of this one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Messages that are edited before a third run
+    #[arg(long, default_value_t = 1_000)]
+    edits: usize,
     /// What the runs take for now; the sample ends there
     #[arg(long, default_value = "2026-01-31")]
     as_of: String,
@@ -48,6 +52,8 @@ struct Results {
     first: Figures,
     /// Once more, with nothing changed.
     second: Figures,
+    /// With some messages of the last days edited.
+    edited: Figures,
 }
 
 #[derive(Serialize)]
@@ -114,19 +120,32 @@ fn main() -> Result<()> {
     let program = program(&options)?;
     let sample = SampleOptions { messages: options.messages, ..SampleOptions::default() };
     let exports = options.data.exports(&sample)?;
-    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let (mut first, mut second, mut edited) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=options.repeat {
         let scratch = options.data.scratch()?;
         progress(&format!("repetition {round} of {}: into an empty lake", options.repeat));
         first.push(execute(&program, &exports, scratch.path(), &options)?);
         progress(&format!("repetition {round} of {}: once more", options.repeat));
         second.push(execute(&program, &exports, scratch.path(), &options)?);
+        progress(&format!("repetition {round} of {}: with {} edits", options.repeat, options.edits));
+        let edits = with_edits(
+            &exports,
+            &scratch.path().join("edited"),
+            options.edits,
+            DEFAULT_END - chrono::Duration::minutes(1),
+        )?;
+        edited.push(execute(&program, &edits, scratch.path(), &options)?);
     }
     let changed = second.iter().flat_map(|run| &run.jobs).find(|job| job.state != "unchanged");
     if let Some(job) = changed {
         bail!("the second run has changed {}, though its input was the same", job.job);
     }
-    let results = Results { export_bytes: exports.bytes, first: figures(&first)?, second: figures(&second)? };
+    let results = Results {
+        export_bytes: exports.bytes,
+        first: figures(&first)?,
+        second: figures(&second)?,
+        edited: figures(&edited)?,
+    };
     report::print("pipeline", &options, &results)
 }
 

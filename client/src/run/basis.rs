@@ -44,9 +44,29 @@ pub(super) struct InputVersion {
     pub(super) id: String,
     /// Its version.
     pub(super) version: u64,
+    /// Its files as a number, see [`PinnedTable::files_id`], in hexadecimal digits.
+    #[serde(default)]
+    pub(super) files: String,
     /// The first instant from which on its rows count otherwise, microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<i64>,
+}
+
+impl InputVersion {
+    /// A version as it is read now, without what is known of its future.
+    pub(super) fn of(pinned: &PinnedTable) -> Self {
+        Self {
+            id: pinned.metadata.id().to_owned(),
+            version: pinned.version,
+            files: format!("{:016x}", pinned.files_id()),
+            next: None,
+        }
+    }
+
+    /// Whether it is this version of this table, and not another one that has taken its number.
+    pub(super) fn is(&self, pinned: &PinnedTable) -> bool {
+        Self { next: None, ..self.clone() } == Self::of(pinned)
+    }
 }
 
 /// The largest value of the column that says which rows are newer, of all rows that were read.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use quickchat_jobs::{Concern, Dependency, EventTime, Job, TableName};
+use quickchat_lake::LakeError;
 use quickchat_lake::changes::Changes;
 use quickchat_lake::snapshot::PinnedTable;
 use serde::Serialize;
@@ -278,7 +279,7 @@ impl InputCheck<'_> {
     async fn add_to(&self, increment: &mut Increment) -> Result<Result<(), Reason>, RunError> {
         let pinned = &self.input.pinned;
         let name = self.input.name.to_string();
-        if self.known.id != pinned.metadata.id() || self.known.version > pinned.version {
+        if !self.is_known_version_there().await? {
             return Ok(Err(Reason::InputReplaced { input: name }));
         }
         let changes = self.run.lake.tables().changes(&pinned.url, self.known.version, pinned.version).await?;
@@ -312,6 +313,23 @@ impl InputCheck<'_> {
         }
         increment.changes.push(change);
         Ok(Ok(()))
+    }
+
+    /// Whether the version that was read last is the one that bears its number now.
+    async fn is_known_version_there(&self) -> Result<bool, RunError> {
+        let pinned = &self.input.pinned;
+        if self.known.id != pinned.metadata.id() || self.known.version > pinned.version {
+            return Ok(false);
+        }
+        if self.known.version == pinned.version {
+            return Ok(self.known.is(pinned));
+        }
+        match self.run.lake.tables().version(&pinned.url, self.known.version, Some(&self.known.id)).await {
+            Ok(then) => Ok(self.known.is(&then)),
+            // Where the log no longer goes back to it, what changed cannot be told either; that is noticed next.
+            Err(LakeError::NoVersion { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn describe(&self, changes: &Changes, became_past: bool) -> InputChange {

@@ -63,12 +63,7 @@ impl Inputs {
 
     /// Their versions, without what is known of their future.
     pub(super) fn versions(&self) -> BTreeMap<String, InputVersion> {
-        let version = |input: &Input| InputVersion {
-            id: input.pinned.metadata.id().to_owned(),
-            version: input.pinned.version,
-            next: None,
-        };
-        self.tables.iter().map(|input| (input.name.to_string(), version(input))).collect()
+        self.tables.iter().map(|input| (input.name.to_string(), InputVersion::of(&input.pinned))).collect()
     }
 
     /// A session in which the inputs are visible.

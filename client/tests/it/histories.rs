@@ -134,7 +134,7 @@ fn grow(parts: &[PathBuf], to: &Path) -> Vec<PathBuf> {
     growing
 }
 
-fn link_all(from: &Path, to: &Path, name: impl Fn(&Path) -> PathBuf) {
+pub fn link_all(from: &Path, to: &Path, name: impl Fn(&Path) -> PathBuf) {
     for file in files(from).keys() {
         let target = to.join(name(file));
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -171,11 +171,12 @@ async fn run(cluster: &Cluster, export: &Path, lake: &Path, step: Step) {
     assert_eq!(report.exit_code(), 0, "{}", serde_json::to_string_pretty(&report).unwrap());
 }
 
-fn date_of(as_of_micros: i64) -> String {
+pub fn date_of(as_of_micros: i64) -> String {
     chrono::DateTime::from_timestamp_micros(as_of_micros - 1).unwrap().date_naive().to_string()
 }
 
-fn compare(stepwise: Tables, at_once: &Tables, date: &str) -> Result<(), String> {
+/// Compares all tables; of those that keep rows of earlier dates only the rows of `date`.
+pub fn compare(stepwise: Tables, at_once: &Tables, date: &str) -> Result<(), String> {
     let stepwise = stepwise.without_positions();
     let at_once = at_once.clone().without_positions();
     let of_date = |rows: &[String], column: &str| -> Vec<String> {

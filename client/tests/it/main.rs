@@ -13,6 +13,7 @@ mod example;
 mod export;
 mod fixtures;
 mod histories;
+mod incremental;
 mod interrupt;
 mod lake;
 mod laws;

@@ -6,6 +6,7 @@
 mod cases;
 mod checks;
 mod contracts;
+mod incremental;
 mod lake;
 mod plans;
 mod rows;

@@ -48,6 +48,8 @@ pub enum ScanSource {
         table_id: String,
         /// The version.
         version: u64,
+        /// Its files, see [`PinnedTable::files_id`].
+        files_id: u64,
         /// The part of its files to read.
         subset: Subset,
     },
@@ -59,6 +61,8 @@ pub enum ScanSource {
         table_id: String,
         /// The version.
         version: u64,
+        /// Its files, see [`PinnedTable::files_id`].
+        files_id: u64,
         /// Paths of files of that version that are left out.
         removed: Vec<String>,
         /// Files in the table's folder that are read besides.
@@ -114,6 +118,7 @@ impl DeltaScan {
             table: pinned.url.clone(),
             table_id: pinned.metadata.id().to_owned(),
             version: pinned.version,
+            files_id: pinned.files_id(),
             subset,
         };
         let encoded = EncodedScan { source, partition_columns: pinned.partition_columns.clone(), file_column: None };
@@ -153,6 +158,7 @@ impl DeltaScan {
             table: pinned.url.clone(),
             table_id: pinned.metadata.id().to_owned(),
             version: pinned.version,
+            files_id: pinned.files_id(),
             removed,
             added: added.iter().map(without_statistics).collect(),
         };
@@ -199,14 +205,14 @@ impl DeltaScan {
     async fn resolve(&self) -> Result<(TableUrl, Vec<Add>)> {
         match &self.encoded.source {
             ScanSource::Files { folder, files } => Ok((folder.clone(), files.clone())),
-            ScanSource::Changed { table, table_id, version, removed, added } => {
-                let pinned = self.tables.version(table, *version, Some(table_id)).await?;
+            ScanSource::Changed { table, table_id, version, files_id, removed, added } => {
+                let pinned = self.tables.exactly(table, table_id, *version, *files_id).await?;
                 let removed: HashSet<&str> = removed.iter().map(String::as_str).collect();
                 let staying = pinned.files.iter().filter(|file| !removed.contains(file.path.as_str()));
                 Ok((table.clone(), staying.chain(added).cloned().collect()))
             }
-            ScanSource::Version { table, table_id, version, subset } => {
-                let pinned = self.tables.version(table, *version, Some(table_id)).await?;
+            ScanSource::Version { table, table_id, version, files_id, subset } => {
+                let pinned = self.tables.exactly(table, table_id, *version, *files_id).await?;
                 let files = match subset {
                     Subset::All => pinned.files.clone(),
                     Subset::Partitions(wanted) => {
