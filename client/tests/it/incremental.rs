@@ -157,7 +157,7 @@ fn commits_of_another_release_of_this_program_are_no_basis() {
 #[test]
 fn as_of_before_all_data_there_are_tables_without_rows() {
     let lake = scratch("before-all-data").join("lake");
-    let as_of = "1960-06-01T00:00:00Z";
+    let as_of = "2001-06-01T00:00:00Z";
     let report = run(&mut pipeline(&sample().exports, &lake, as_of)).expect(0).json();
     assert_eq!(job(&report, "gold.daily_metrics")["written"], 0);
     assert_equals_reference(&lake, &[&sample().exports], as_of);
@@ -211,8 +211,10 @@ fn an_edited_message_concerns_its_date_alone() {
     copy(&sample().lake, &lake);
     link_all(&sample().exports, &exports, Path::to_owned);
     let first = |file: &Path| {
-        let text = fs::read_to_string(file).unwrap();
-        let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        // Some documents of the sample are broken on purpose.
+        let bytes = fs::read(file).unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let stored = sample().tables.rows("silver.messages");
         let known = |message: &Value| stored.iter().any(|row| message["_id"]["$oid"] == row["message_id"]);
         messages.filter(|message| message["createdAt"]["$date"].is_string()).find(known)
