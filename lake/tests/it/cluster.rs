@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -36,6 +36,10 @@ pub const SLOTS: usize = 4;
 
 /// A session as client and scheduler have it.
 pub fn session(tables: &Tables) -> SessionState {
+    session_planned_by(tables, Planner::default())
+}
+
+fn session_planned_by(tables: &Tables, planner: Planner) -> SessionState {
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(tables.stores().clone()));
     let config =
         SessionConfig::new().with_target_partitions(SLOTS).set_bool("datafusion.execution.collect_statistics", false);
@@ -43,7 +47,7 @@ pub fn session(tables: &Tables) -> SessionState {
         .with_default_features()
         .with_config(config)
         .with_runtime_env(runtime.build_arc().unwrap())
-        .with_query_planner(Arc::new(Planner))
+        .with_query_planner(Arc::new(planner))
         .build();
     for function in quickchat_lake::operation::functions() {
         state.register_udf(Arc::new(function)).unwrap();
@@ -51,13 +55,25 @@ pub fn session(tables: &Tables) -> SessionState {
     state
 }
 
-#[derive(Debug)]
-struct Planner;
+#[derive(Debug, Clone, Default)]
+struct Planner {
+    /// Whether lists are not sent to every task, as in an engine that finds them too large for that.
+    refuses_broadcasts: Arc<AtomicBool>,
+}
+
+impl Planner {
+    fn merges(&self) -> MergePlanner {
+        match self.refuses_broadcasts.load(Ordering::Relaxed) {
+            true => MergePlanner::without_broadcasts(),
+            false => MergePlanner::default(),
+        }
+    }
+}
 
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WritePlanner), Arc::new(MergePlanner::default())])
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WritePlanner), Arc::new(self.merges())])
             .create_physical_plan(plan, state)
             .await
     }
@@ -68,13 +84,20 @@ impl QueryPlanner for Planner {
 pub struct LocalRunner {
     session: SessionState,
     codec: TestCodec,
+    planner: Planner,
     ran: Mutex<Vec<(String, Arc<dyn ExecutionPlan>)>>,
 }
 
 impl LocalRunner {
     pub fn new(tables: &Tables) -> Self {
         let codec = TestCodec { tables: tables.clone(), kept: Arc::default() };
-        Self { session: session(tables), codec, ran: Mutex::default() }
+        let planner = Planner::default();
+        Self { session: session_planned_by(tables, planner.clone()), codec, planner, ran: Mutex::default() }
+    }
+
+    /// From now on no list is sent to every task.
+    pub fn refuse_broadcasts(&self) {
+        self.planner.refuses_broadcasts.store(true, Ordering::Relaxed);
     }
 
     /// The physical plan of a query, as executors would get it.

@@ -285,9 +285,12 @@ async fn a_large_merge_is_written_by_several_tasks() {
 #[tokio::test]
 async fn lists_that_travel_whole_and_lists_that_are_joined_give_the_same_table() {
     let mut tables = Vec::new();
-    for longest in [0, 2, 1_000] {
+    for (longest, refuses) in [(0, false), (2, false), (1_000, false), (1_000, true)] {
         let mut bench = Bench::new();
         bench.lake = bench.lake.with_short_list(longest);
+        if refuses {
+            bench.runner.refuse_broadcasts();
+        }
         let target = readings(&bench);
         let mut found = Vec::new();
         // Many of each key per landing, some older than what is stored, some equal to it.
