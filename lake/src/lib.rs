@@ -29,6 +29,7 @@ pub mod commit;
 mod error;
 pub mod heartbeat;
 pub mod history;
+mod inputs;
 mod location;
 pub mod maintenance;
 pub mod merge;

@@ -42,6 +42,9 @@ pub struct PinnedTable {
     pub partition_columns: Vec<String>,
     /// The live data files, sorted by path.
     pub files: Vec<Add>,
+    /// A number for the set of live files. Names of files are unique, so versions that have it in common hold the same
+    /// rows, also where one was rolled back and another has come in its place.
+    pub files_id: u64,
     /// The table's metadata action; its id tells one table from another at the same address.
     pub metadata: Metadata,
     /// Reader and writer versions and features.
@@ -70,17 +73,6 @@ impl PinnedTable {
             None => FileStatistics::of(file).smallest(column),
         };
         self.files.iter().map(smallest).collect::<Option<Vec<_>>>()?.into_iter().min()
-    }
-
-    /// A number for the set of live files. Names of files are unique, so versions that have it in common hold the same
-    /// rows, also where one was rolled back and another has come in its place.
-    pub fn files_id(&self) -> u64 {
-        let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        for file in &self.files {
-            hash.update(file.path.as_bytes());
-            hash.update(&[0]);
-        }
-        hash.digest()
     }
 
     /// Number of rows, if the log knows that of every file.
@@ -169,11 +161,11 @@ impl Tables {
         files_id: u64,
     ) -> Result<Arc<PinnedTable>> {
         let known = self.version(table, version, Some(table_id)).await?;
-        if known.files_id() == files_id {
+        if known.files_id == files_id {
             return Ok(known);
         }
         let fresh = self.version(table, version, None).await?;
-        match fresh.metadata.id() == table_id && fresh.files_id() == files_id {
+        match fresh.metadata.id() == table_id && fresh.files_id == files_id {
             true => Ok(fresh),
             false => Err(LakeError::Conflict {
                 table: table.to_string(),
@@ -262,10 +254,20 @@ fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
         version: snapshot.version(),
         schema: bare(&snapshot.arrow_schema()),
         partition_columns: snapshot.metadata().partition_columns().to_vec(),
+        files_id: files_id(&files),
         files,
         metadata: snapshot.metadata().clone(),
         protocol: snapshot.protocol().clone(),
     })
+}
+
+fn files_id(files: &[Add]) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    for file in files {
+        hash.update(file.path.as_bytes());
+        hash.update(&[0]);
+    }
+    hash.digest()
 }
 
 fn refuse_unreadable(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<()> {

@@ -44,8 +44,11 @@ pub(super) async fn is_small(plan: &LogicalPlan, state: &SessionState) -> Result
         values += volume.rows.unwrap_or(0) * columns;
         let opening = if volume.is_local { LOCAL_FILE_BYTES } else { REMOTE_FILE_BYTES };
         bytes += volume.bytes * columns / all_columns + volume.files * opening;
+        if values > MOST_VALUES || bytes > MOST_BYTES {
+            return Ok(false);
+        }
     }
-    Ok(values <= MOST_VALUES && bytes <= MOST_BYTES)
+    Ok(true)
 }
 
 /// How much a scan reads; none if it is not of a table of the lake.

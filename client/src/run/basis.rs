@@ -58,14 +58,19 @@ impl InputVersion {
         Self {
             id: pinned.metadata.id().to_owned(),
             version: pinned.version,
-            files: format!("{:016x}", pinned.files_id()),
+            files: format!("{:016x}", pinned.files_id),
             next: None,
         }
     }
 
     /// Whether it is this version of this table, and not another one that has taken its number.
     pub(super) fn is(&self, pinned: &PinnedTable) -> bool {
-        Self { next: None, ..self.clone() } == Self::of(pinned)
+        self.is_same(&Self::of(pinned))
+    }
+
+    /// Whether both are one version, whatever was known of its future.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.version == other.version && self.files == other.files
     }
 }
 

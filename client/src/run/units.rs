@@ -140,8 +140,7 @@ pub(super) async fn versions(
         let Some(version) = versions.get_mut(&name) else { continue };
         let known = basis.and_then(|basis| basis.inputs.get(&name)).filter(|known| {
             let later = known.next.is_none_or(|next| next >= run.parameters.as_of_micros);
-            let same = InputVersion { next: None, ..(*known).clone() } == *version;
-            same && later
+            known.is_same(version) && later
         });
         // What was true at an earlier instant about the future still is, if none of it has come to pass.
         let went_back = basis.is_some_and(|basis| basis.as_of_micros > run.parameters.as_of_micros);

@@ -4,9 +4,11 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use datafusion::common::{Column, DFSchemaRef};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use serde::{Deserialize, Serialize};
+
+use crate::inputs::exactly;
 
 /// Which rows stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,9 +96,7 @@ impl UserDefinedLogicalNodeCore for Listed {
     }
 
     fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        match <[LogicalPlan; 2]>::try_from(inputs) {
-            Ok([rows, list]) => Ok(Self { rows, list, how: self.how.clone() }),
-            Err(_) => Err(DataFusionError::Internal("rows by a list have exactly two inputs".to_owned())),
-        }
+        let [rows, list] = exactly("Listed", inputs)?;
+        Ok(Self { rows, list, how: self.how.clone() })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::{JoinType, NullEquality};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::expressions::Column;
@@ -15,6 +15,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::listed::{Keep, Listed, Match};
 use super::newest::{Newest, NewestExec};
+use crate::inputs::exactly;
 
 /// Plans [`Listed`] and [`Newest`].
 #[derive(Debug)]
@@ -51,13 +52,13 @@ impl ExtensionPlanner for MergePlanner {
         _planning_ctx: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if let Some(listed) = node.as_any().downcast_ref::<Listed>() {
-            let [rows, list] = physical_inputs else { return Err(wrong_inputs("rows by a list", 2)) };
-            return join(listed.how(), rows, list, self.mode()).map(Some);
+            let [rows, list] = exactly("Listed", physical_inputs)?;
+            return join(listed.how(), &rows, &list, self.mode()).map(Some);
         }
         if let Some(newest) = node.as_any().downcast_ref::<Newest>() {
-            let [input] = physical_inputs else { return Err(wrong_inputs("the newest rows", 1)) };
+            let [input] = exactly("Newest", physical_inputs)?;
             // What it requires of its input, the optimizer adds.
-            return Ok(Some(Arc::new(NewestExec::try_new(Arc::clone(input), newest.order().clone())?)));
+            return Ok(Some(Arc::new(NewestExec::try_new(input, newest.order().clone())?)));
         }
         Ok(None)
     }
@@ -92,8 +93,4 @@ fn join(
         NullEquality::NullEqualsNothing,
         false,
     )?))
-}
-
-fn wrong_inputs(what: &str, count: usize) -> DataFusionError {
-    DataFusionError::Internal(format!("{what} have exactly {count} inputs"))
 }

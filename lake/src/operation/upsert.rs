@@ -429,11 +429,8 @@ impl UpsertStep<'_> {
             .judged(judgement)?
             .filter(ident(VERDICT).eq(Verdict::Update.literal()))?
             .select(keys.iter().map(|key| ident(key).alias(stored_name(key))).collect::<Vec<_>>())?;
-        let staying = match judgement.of(Verdict::Update) <= self.lake.short_list {
-            true => self.listed(stored, replaced, Keep::Others, keys),
-            false => self.join(stored, replaced, JoinType::LeftAnti, keys)?,
-        };
-        let staying = staying.select(columns)?;
+        let updates = judgement.of(Verdict::Update);
+        let staying = self.by_list(stored, replaced, updates, Keep::Others, keys)?.select(columns)?;
         winners.union(staying)
     }
 
@@ -444,17 +441,30 @@ impl UpsertStep<'_> {
             return Ok(rows);
         }
         let wins = ident(VERDICT).lt_eq(Verdict::Update.literal());
-        let (filter, keep, join) = match judgement.loses() < judgement.wins() {
-            true => (ident(VERDICT).gt(Verdict::Update.literal()), Keep::Others, JoinType::LeftAnti),
-            false => (wins, Keep::Listed, JoinType::LeftSemi),
+        let (filter, keep) = match judgement.loses() < judgement.wins() {
+            true => (ident(VERDICT).gt(Verdict::Update.literal()), Keep::Others),
+            false => (wins, Keep::Listed),
         };
         let listed = stored_name(self.upsert.ordinal);
         let list =
             self.judged(judgement)?.filter(filter)?.select(vec![ident(self.upsert.ordinal).alias(listed.as_str())])?;
-        let on = [self.upsert.ordinal.to_owned()];
-        match judgement.loses().min(judgement.wins()) <= self.lake.short_list {
-            true => Ok(self.listed(rows, list, keep, &on)),
-            false => self.join(rows, list, join, &on),
+        let length = judgement.loses().min(judgement.wins());
+        self.by_list(rows, list, length, keep, &[self.upsert.ordinal.to_owned()])
+    }
+
+    /// Rows by a list of so many keys, which travels whole if it is short.
+    fn by_list(
+        &self,
+        rows: DataFrame,
+        list: DataFrame,
+        length: u64,
+        keep: Keep,
+        on: &[String],
+    ) -> DataFusionResult<DataFrame> {
+        match (length <= self.lake.short_list, keep) {
+            (true, _) => Ok(self.listed(rows, list, keep, on)),
+            (false, Keep::Listed) => self.join(rows, list, JoinType::LeftSemi, on),
+            (false, Keep::Others) => self.join(rows, list, JoinType::LeftAnti, on),
         }
     }
 

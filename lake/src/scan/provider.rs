@@ -118,7 +118,7 @@ impl DeltaScan {
             table: pinned.url.clone(),
             table_id: pinned.metadata.id().to_owned(),
             version: pinned.version,
-            files_id: pinned.files_id(),
+            files_id: pinned.files_id,
             subset,
         };
         let encoded = EncodedScan { source, partition_columns: pinned.partition_columns.clone(), file_column: None };
@@ -158,7 +158,7 @@ impl DeltaScan {
             table: pinned.url.clone(),
             table_id: pinned.metadata.id().to_owned(),
             version: pinned.version,
-            files_id: pinned.files_id(),
+            files_id: pinned.files_id,
             removed,
             added: added.iter().map(without_statistics).collect(),
         };

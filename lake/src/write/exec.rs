@@ -24,6 +24,7 @@ use super::counts::{GroupCounter, Groups};
 use super::files::FileSink;
 use super::output::{Distribution as Spread, Output, Sink, WriteSpec};
 use super::receipt::{self, Receipt};
+use crate::inputs::exactly;
 
 /// The order of rows within a task.
 pub(super) const SORT: SortOptions = SortOptions { descending: false, nulls_first: true };
@@ -118,11 +119,9 @@ impl ExecutionPlan for WriteExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::try_new(input, Arc::clone(&self.spec))?)),
-            _ => Err(DataFusionError::Internal("a write has exactly one input".to_owned())),
-        }
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = exactly("a write", children)?;
+        Ok(Arc::new(Self::try_new(input, Arc::clone(&self.spec))?))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

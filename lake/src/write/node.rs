@@ -6,11 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, DFSchemaRef};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use super::output::WriteSpec;
 use super::receipt;
+use crate::inputs::exactly;
 
 /// Writes its input's rows into data files and yields a receipt per file.
 #[derive(Debug, Clone)]
@@ -85,10 +86,8 @@ impl UserDefinedLogicalNodeCore for WriteNode {
         write!(f, "DeltaWrite: {} {:?}", self.spec.name, self.spec.distribution)
     }
 
-    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => Self::try_new(input, Arc::clone(&self.spec)),
-            _ => Err(DataFusionError::Internal("a write has exactly one input".to_owned())),
-        }
+    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let [input] = exactly("a write", inputs)?;
+        Self::try_new(input, Arc::clone(&self.spec))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr};
@@ -18,6 +18,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use super::exec::{SORT, WriteExec, spread_and_order};
 use super::node::WriteNode;
 use super::output::Distribution;
+use crate::inputs::exactly;
 
 /// Inputs below this size are written by one task.
 const ONE_TASK_BYTES: usize = 8 << 20;
@@ -38,14 +39,12 @@ impl ExtensionPlanner for WritePlanner {
         _planning_ctx: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(write) = node.as_any().downcast_ref::<WriteNode>() else { return Ok(None) };
-        let [input] = physical_inputs else {
-            return Err(DataFusionError::Internal("a write has exactly one input".to_owned()));
-        };
+        let [input] = exactly("a write", physical_inputs)?;
         let input = match &write.spec().distribution {
-            Distribution::InPlace => Arc::clone(input),
+            Distribution::InPlace => input,
             spread @ (Distribution::ByColumns(_) | Distribution::Clustered { .. }) => {
                 let (keys, order) = spread_and_order(spread, &input.schema())?;
-                distribute(Arc::clone(input), keys, order, session.config().target_partitions())?
+                distribute(input, keys, order, session.config().target_partitions())?
             }
         };
         let writers = Arc::new(WriteExec::try_new(input, Arc::clone(write.spec()))?);
