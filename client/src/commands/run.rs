@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, Job};
+use quickchat_lake::operation::Closed;
 use quickchat_sources::ExportFolder;
 
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
@@ -133,8 +134,8 @@ impl Runs<'_> {
         let run = Run::new(self.cluster.clone(), catalog, root(), sources, &options, observer)?;
         let report = tokio::select! {
             ((), report) = async { tokio::join!(recorder.start(run.id()), run.execute(self.jobs)) } => report,
-            () = interrupted() => {
-                self.interrupt(&run, &recorder).await;
+            closed = interrupted_between_commits(&run) => {
+                self.interrupt(&run, closed.as_ref(), &recorder).await;
                 return Ok(None);
             }
         };
@@ -148,15 +149,35 @@ impl Runs<'_> {
         Ok(Some(report))
     }
 
-    async fn interrupt(&self, run: &Run, recorder: &Recorder) {
-        tracing::warn!(
-            "interrupted: jobs on the cluster are being cancelled; no table has changed since the last job ended"
-        );
+    async fn interrupt(&self, run: &Run, closed: Option<&Closed>, recorder: &Recorder) {
+        tracing::warn!("interrupted: jobs on the cluster are being cancelled; {}", what_changed(closed));
         tokio::select! {
             ((), ()) = async { tokio::join!(recorder.interrupted(), give_up(run, self.cluster.clone())) } => {}
             // Who interrupts twice does not want to wait for a clean end.
             () = interrupted() => {}
         }
+    }
+}
+
+/// Waits for an interrupt, and then for commits under way; not for these if there is a second interrupt.
+async fn interrupted_between_commits(run: &Run) -> Option<Closed> {
+    interrupted().await;
+    tokio::select! {
+        closed = run.close() => Some(closed),
+        () = interrupted() => None,
+    }
+}
+
+/// What a run that is given up has changed, for people.
+fn what_changed(closed: Option<&Closed>) -> String {
+    let Some(closed) = closed else {
+        return "tables may get a version that was being committed; `tables history` tells".to_owned();
+    };
+    let versions: Vec<String> =
+        closed.committed().iter().map(|(table, version)| format!("{table} (version {version})")).collect();
+    match versions.as_slice() {
+        [] => "no table has changed".to_owned(),
+        versions => format!("the run changed {} and no other table", versions.join(", ")),
     }
 }
 

@@ -38,7 +38,7 @@ use std::time::Instant;
 use quickchat_jobs::{Catalog, Job, RunParameters, WriteMode};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::commit::TransactionId;
-use quickchat_lake::operation::{Lake, Written, remove_folder};
+use quickchat_lake::operation::{Closed, Lake, Written, remove_folder};
 use serde_json::{Map, Value, json};
 
 use crate::checks::Reviews;
@@ -120,6 +120,12 @@ impl Run {
         let reports = graph::run_all(self, &self.catalog, jobs).await;
         self.clean_up().await;
         RunReport::new(self.id(), self.parameters.as_of_micros, started.elapsed(), reports)
+    }
+
+    /// Waits until no job is in the middle of a commit, and holds back further ones. To be called before
+    /// [`execute`](Self::execute) is given up, and while it is still polled.
+    pub async fn close(&self) -> Closed {
+        self.lake.close().await
     }
 
     /// Removes the run's temporary files; also to be called when a run is given up.

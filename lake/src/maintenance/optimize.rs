@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::plan::{Batch, ORDER_TAG, OptimizePlan, order_tag};
 use super::z_order::{MOST_COLUMNS, SAMPLE_ROWS, ZOrder};
-use crate::commit::{Commit, Outcome, ReadSet, TransactionId, commit, partition_path};
+use crate::commit::{Commit, Outcome, ReadSet, TransactionId, partition_path};
 use crate::operation::{BUCKET, Buckets, CommitNote, Lake, Target, Written, discard, removal, row_bucket};
 use crate::scan::{DeltaScan, FileStatistics, Subset};
 use crate::snapshot::PinnedTable;
@@ -142,8 +142,7 @@ impl Rewriting<'_> {
         }
         self.mark(&mut adds);
         let step = self.step(&adds, rows);
-        let commit = commit(self.lake.tables(), &self.target.url, Some(self.base), self.commit(&adds, &step, note));
-        match commit.await? {
+        match self.lake.commit(self.target, Some(self.base), self.commit(&adds, &step, note)).await? {
             Outcome::Committed(version) => {
                 done.add(&step, version);
                 Ok(true)

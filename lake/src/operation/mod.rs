@@ -8,6 +8,7 @@ mod buckets;
 mod discard;
 mod evolution;
 mod functions;
+mod gate;
 mod land;
 mod put;
 mod record;
@@ -28,6 +29,7 @@ use serde_json::{Map, Value};
 
 pub use discard::remove_folder;
 pub use functions::{functions, row_hash};
+pub use gate::Closed;
 pub use land::{Landed, LandingColumns};
 pub use put::{Put, put};
 pub use replace::Scope;
@@ -40,6 +42,8 @@ pub(crate) use buckets::{BUCKET, Buckets};
 pub(crate) use discard::discard;
 pub(crate) use functions::row_bucket;
 pub(crate) use replace::removal;
+
+use gate::Gate;
 
 use crate::commit::TransactionId;
 use crate::snapshot::Tables;
@@ -64,6 +68,7 @@ pub struct Lake {
     session: SessionState,
     runner: Arc<dyn QueryRunner>,
     reviewer: Option<Arc<dyn Review>>,
+    gate: Arc<Gate>,
     file_bytes: u64,
     short_list: u64,
 }
@@ -98,7 +103,15 @@ pub struct Written {
 impl Lake {
     /// Operations on `tables`, planned in `session` and run by `runner`.
     pub fn new(tables: Tables, session: SessionState, runner: Arc<dyn QueryRunner>) -> Self {
-        Self { tables, session, runner, reviewer: None, file_bytes: FILE_BYTES, short_list: SHORT_LIST }
+        Self {
+            tables,
+            session,
+            runner,
+            reviewer: None,
+            gate: Arc::default(),
+            file_bytes: FILE_BYTES,
+            short_list: SHORT_LIST,
+        }
     }
 
     /// The tables.

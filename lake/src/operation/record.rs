@@ -7,7 +7,7 @@
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
 use super::{CommitNote, Lake, Target, Written};
-use crate::commit::{Commit, Outcome, ReadSet, commit};
+use crate::commit::{Commit, Outcome, ReadSet};
 use crate::{LakeError, Result};
 
 impl Lake {
@@ -25,7 +25,7 @@ impl Lake {
             info: (note.info)(&Written::default()),
             reads: ReadSet::Nothing,
         };
-        match commit(self.tables(), &target.url, Some(&base), change).await? {
+        match self.commit(target, Some(&base), change).await? {
             Outcome::Committed(version) => Ok(version),
             Outcome::Outdated { reason } => Err(LakeError::Conflict { table: target.url.to_string(), reason }),
         }

@@ -16,7 +16,7 @@ use super::discard::discard;
 use super::review::Proposal;
 use super::{CommitNote, Lake, Target, Written};
 use crate::changes::PartitionValues;
-use crate::commit::{Commit, Outcome, ReadSet, commit, partition_path};
+use crate::commit::{Commit, Outcome, ReadSet, partition_path};
 use crate::scan::FileStatistics;
 use crate::snapshot::PinnedTable;
 use crate::write::{FINGERPRINT_TAG, fingerprint_total};
@@ -91,13 +91,8 @@ impl Lake {
                 discard(self.tables(), &target.url, &new).await;
                 return Err(error);
             }
-            let outcome = commit(
-                self.tables(),
-                &target.url,
-                base.as_deref(),
-                change.commit(base.as_deref(), scope, target, note)?,
-            );
-            match outcome.await {
+            let commit = change.commit(base.as_deref(), scope, target, note)?;
+            match self.commit(target, base.as_deref(), commit).await {
                 Ok(Outcome::Committed(version)) => {
                     discard(self.tables(), &target.url, &change.dropped).await;
                     return Ok(change.written(Some(version)));

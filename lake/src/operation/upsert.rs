@@ -34,7 +34,7 @@ use super::functions::row_hash;
 use super::replace::removal;
 use super::review::Proposal;
 use super::{CommitNote, Lake, Landed, Target, Written, discard::discard};
-use crate::commit::{Commit, Outcome, ReadSet, commit};
+use crate::commit::{Commit, Outcome, ReadSet};
 use crate::merge::{Keep, Listed, Newest};
 use crate::scan::{DeltaScan, FileStatistics, Subset};
 use crate::snapshot::PinnedTable;
@@ -153,7 +153,7 @@ impl Lake {
             discard(self.tables(), &upsert.target.url, &adds).await;
             return Err(error);
         }
-        Ok(match commit(self.tables(), &upsert.target.url, base, change).await? {
+        Ok(match self.commit(upsert.target, base, change).await? {
             Outcome::Committed(version) => Ok(Written { version: Some(version), ..written }),
             Outcome::Outdated { reason } => {
                 discard(self.tables(), &upsert.target.url, &adds).await;

@@ -18,7 +18,7 @@ use crate::fixtures::{Bench, actions, day, days, event, events, reading, reading
 use crate::store::{Fault, Request};
 
 /// Whether a request puts a version into a log.
-fn puts_version(request: Request, path: &str) -> bool {
+pub fn puts_version(request: Request, path: &str) -> bool {
     request == Request::Put && path.contains("_delta_log/0") && path.ends_with(".json")
 }
 

@@ -10,6 +10,7 @@ mod evolution;
 mod failure;
 mod fixtures;
 mod foreign;
+mod gate;
 mod history;
 mod interoperability;
 mod log;
