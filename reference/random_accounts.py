@@ -37,7 +37,7 @@ def sessions(maker, count):
     for number in range(count):
         created_at = maker.instant()
         row = {
-            "id": f"s{number}",
+            "id": f"s{number}{maker.tag}",
             "user_id": maker.rng.choice((None, "1", "17")),
             "device_id": maker.rng.choice(TEXTS),
             "device_name": maker.rng.choice(TEXTS),
@@ -64,7 +64,7 @@ def audit_logs(maker, count):
     """Versions of rows of `audit_logs`, shuffled."""
     rows = []
     for number in range(count):
-        row = {"id": str(number), "created_at": maker.instant()}
+        row = {"id": f"{number}{maker.tag}", "created_at": maker.instant()}
         row |= {name: maker.rng.choice(TEXTS) for name in AUDIT_LOG_COLUMNS if name not in row}
         rows.append(row)
         if maker.chance(0.1):
@@ -75,13 +75,18 @@ def audit_logs(maker, count):
     return rows
 
 
+def remove_media(folders):
+    """Makes room for other objects."""
+    for folder in folders:
+        shutil.rmtree(folder / "media", ignore_errors=True)
+
+
 def write_media(folders, maker):
     """Small objects, some of which attachments name; what a later folder holds is newer, or the same."""
     rng = maker.rng
-    names = [f"a/{number}/{index}.jpg" for number in range(4) for index in range(10)]
-    chosen = rng.sample(names, 12) + [name for name in MEDIA_NAMES if maker.chance(0.8)]
-    for folder in folders:
-        shutil.rmtree(folder / "media", ignore_errors=True)
+    names = [maker.media_name(number, index) for number in range(4) for index in range(10)]
+    others = [maker.own_name(name) for name in MEDIA_NAMES]
+    chosen = rng.sample(names, 12) + [name for name in others if maker.chance(0.8)]
     if maker.chance(0.1):
         return
     for name in chosen:

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Writes a small export folder full of border cases, the same for the same seed.
 
-    random_export.py --seed N --out DIR [--documents K] [--as-of T] [--runs R]
+    random_export.py --seed N --out DIR [--documents K] [--as-of T] [--runs R] [--circles C [--first-circle F]]
 
-With `--runs R` it writes DIR/1 to DIR/R: the versions of every document spread over R folders, for runs one after
+With `--circles C` there are C circles of people who do not know each other, each with about K documents; a circle is
+the same, whichever others there are. With `--runs R` it writes DIR/1 to DIR/R: the versions of every document spread over R folders, for runs one after
 the other. Prints the folders. Made for comparing two decoders of the contract: what the contract leaves free (which of
 two equally new, different documents wins, say) does not occur, so that any order of files, lines and folders must give
 the same tables, quarantine apart.
 """
 
 import argparse
+import dataclasses
 import gzip
 import json
 import pathlib
@@ -36,6 +38,8 @@ def main(arguments=None):
     parser.add_argument("--documents", type=int, default=400, help="about how many (default 400)")
     parser.add_argument("--as-of", default=DEFAULT_AS_OF, help=f"the instant that times lie around ({DEFAULT_AS_OF})")
     parser.add_argument("--runs", type=int, default=1, help="spread versions over so many folders (default 1)")
+    parser.add_argument("--circles", type=int, default=1, help="so many circles of people (default 1)")
+    parser.add_argument("--first-circle", type=int, default=0, help="the number of the first one (default 0)")
     options = parser.parse_args(arguments)
     as_of = parse_iso(options.as_of)
     if as_of is None:
@@ -45,58 +49,86 @@ def main(arguments=None):
     folders = [out] if options.runs == 1 else [out / str(run) for run in range(1, options.runs + 1)]
     for folder in folders:
         print(folder)
-    write(folders, options.seed, options.documents, as_of)
+    numbers = range(options.first_circle, options.first_circle + options.circles)
+    write(folders, options.seed, circles_of(options.seed, options.documents, as_of, numbers))
     return 0
 
 
-def write(folders, seed, documents, as_of):
-    """Writes the exports, one folder a run."""
-    rng = random.Random(seed)
-    maker, writer = RowMaker(rng, as_of), Writer(rng)
+@dataclasses.dataclass
+class Circle:
+    """People who know each other and nobody else, with conversations and ids of their own."""
+
+    maker: RowMaker
+    writer: Writer
+    documents: int
+
+    def chance(self, probability):
+        """True with this probability."""
+        return self.maker.chance(probability)
+
+
+def circles_of(seed, documents, as_of, numbers):
+    """The circles with these numbers; each is the same, whichever others there are."""
+    found = []
+    for number in numbers:
+        rng = random.Random(f"{seed}/{number}")
+        found.append(Circle(RowMaker(rng, as_of, number), Writer(rng), documents))
+    return found
+
+
+def write(folders, seed, circles):
+    """Writes the exports, one folder a run. What files there are and of which shape depends on the seed alone."""
     for folder in folders:
         for part in ("mongodb", "mysql"):
             (folder / part).mkdir(parents=True, exist_ok=True)
             for old in (folder / part).iterdir():
                 old.unlink()
-    for collection, rows in _collections(maker, documents).items():
+    for collection in ("users", "conversations", "messages", "calls", "notifications"):
+        rng = random.Random(f"{seed}/{collection}")
         # A collection may be absent, but not all of them.
-        if collection != "users" and rng.random() < 0.04:
-            continue
-        encode = getattr(random_documents, collection.removesuffix("s"))
+        is_absent = collection != "users" and rng.random() < 0.04
         lines = [[] for _ in folders]
-        for row in rows:
-            for _ in range(2 if rng.random() < 0.1 else 1):
-                rng.choice(lines).append(_line(encode(row, writer), writer))
-            if rng.random() < BAD_SHARE:
-                bad = spoiled(collection, encode(row, writer), writer)
-                rng.choice(lines).extend([bad] * rng.choice((1, 1, 1, 2)))
+        for circle in circles:
+            _add_lines(lines, collection, circle)
         for folder, chosen in zip(folders, lines):
-            _write_collection(folder, collection, chosen, rng)
-    _write_auth_users(folders, maker, writer, documents)
-    _write_sessions(folders, maker, writer, max(4, documents // 20))
-    _write_audit_logs(folders, maker, writer, max(4, documents // 20))
-    random_accounts.write_media(folders, maker)
+            if not is_absent:
+                _write_collection(folder, collection, chosen, rng)
+    for accounts in (_write_auth_users, _write_sessions, _write_audit_logs):
+        accounts(folders, circles, random.Random(f"{seed}/{accounts.__name__}"))
+    random_accounts.remove_media(folders)
+    for circle in circles:
+        random_accounts.write_media(folders, circle.maker)
 
 
-def _collections(maker, documents):
-    """Row versions by collection, shuffled."""
-    def versions(rows, change):
-        found = [version for row in rows for version in maker.versions(row, change)]
-        maker.rng.shuffle(found)
-        return found
+def _add_lines(lines, collection, circle):
+    """Adds a circle's documents of a collection to the lines of the runs, some twice and some spoiled."""
+    writer, rng = circle.writer, circle.writer.rng
+    encode = getattr(random_documents, collection.removesuffix("s"))
+    for row in _rows(collection, circle):
+        for _ in range(2 if rng.random() < 0.1 else 1):
+            rng.choice(lines).append(_line(encode(row, writer), writer))
+        if rng.random() < BAD_SHARE:
+            bad = spoiled(collection, encode(row, writer), writer)
+            rng.choice(lines).extend([bad] * rng.choice((1, 1, 1, 2)))
 
-    known_users = maker.users[:-1] if maker.chance(0.5) else maker.users
-    return {
-        "users": versions([maker.user(user_id) for user_id in known_users], maker.change_user),
-        "conversations": versions(
-            [maker.conversation(conversation_id) for conversation_id in maker.conversations], maker.change_conversation
-        ),
-        "messages": versions([maker.message() for _ in range(documents // 2)], maker.change_message),
-        "calls": versions([maker.call() for _ in range(documents // 8)], maker.change_call),
-        "notifications": versions(
-            [maker.notification() for _ in range(documents // 16)], maker.change_notification
-        ),
-    }
+
+def _rows(collection, circle):
+    """Row versions of a collection, shuffled."""
+    maker, documents = circle.maker, circle.documents
+    if collection == "users":
+        known_users = maker.users[:-1] if maker.chance(0.5) else maker.users
+        rows, change = [maker.user(user_id) for user_id in known_users], maker.change_user
+    elif collection == "conversations":
+        rows, change = [maker.conversation(each) for each in maker.conversations], maker.change_conversation
+    elif collection == "messages":
+        rows, change = [maker.message() for _ in range(documents // 2)], maker.change_message
+    elif collection == "calls":
+        rows, change = [maker.call() for _ in range(documents // 8)], maker.change_call
+    else:
+        rows, change = [maker.notification() for _ in range(documents // 16)], maker.change_notification
+    found = [version for row in rows for version in maker.versions(row, change)]
+    maker.rng.shuffle(found)
+    return found
 
 
 def _line(pairs, writer):
@@ -148,34 +180,43 @@ _AUTH_USER_FAULTS = (
 )
 
 
-def _write_auth_users(folders, maker, writer, documents):
-    rng = maker.rng
+def _write_auth_users(folders, circles, rng):
     if rng.random() < 0.1:
         return
     has_external_ids = rng.random() < 0.7
-    by_id = {}
-    for _ in range(max(4, documents // 20)):
-        row = maker.auth_user(has_external_ids)
-        by_id.setdefault(row["auth_user_id"], row)
     columns = list(_AUTH_USER_COLUMNS if has_external_ids else _USER_COLUMNS)
     columns += rng.sample(_EXTRA_COLUMNS, rng.randint(0, len(_EXTRA_COLUMNS)))
     rng.shuffle(columns)
     records = [[] for _ in folders]
+    for circle in circles:
+        _add_auth_users(records, columns, circle, has_external_ids)
+    name = "auth_users" if has_external_ids else "users"
+    _write_records(folders, name, columns, records, rng)
+
+
+def _add_auth_users(records, columns, circle, has_external_ids):
+    maker, writer, rng = circle.maker, circle.writer, circle.maker.rng
+    by_id = {}
+    for _ in range(_account_count(circle)):
+        row = maker.auth_user(has_external_ids)
+        by_id.setdefault(row["auth_user_id"], row)
     for row in by_id.values():
         versions = [row]
         if has_external_ids and row["updated_at"] is not None and rng.random() < 0.3:
-            versions.append(row | {"updated_at": maker.clamp(row["updated_at"] + 1000), "status": "newer"})
+            newer = maker.clamp(row["updated_at"] + 1000)
+            if newer != row["updated_at"]:
+                versions.append(row | {"updated_at": newer, "status": "newer"})
         for version in versions:
-            if version["updated_at"] == row["updated_at"] and version is not row:
-                continue
             for _ in range(rng.choice((1, 1, 1, 2))):
                 rng.choice(records).append(_record(_cells(version, columns, writer), rng))
             if rng.random() < BAD_SHARE * 2:
                 counts = "failed_login_attempts" if "failed_login_attempts" in columns else "login_count"
                 faults = [*_AUTH_USER_FAULTS, {counts: "many" if counts != "login_count" else "1.5"}]
                 rng.choice(records).append(_bad_record(_cells(version, columns, writer), faults, rng))
-    name = "auth_users" if has_external_ids else "users"
-    _write_records(folders, name, columns, records, rng)
+
+
+def _account_count(circle):
+    return max(4, circle.documents // 20)
 
 
 def _write_records(folders, name, columns, records, rng):
@@ -184,41 +225,53 @@ def _write_records(folders, name, columns, records, rng):
         _write_file(folder / "mysql" / f"{name}{rng.choice(('', '_1'))}.csv", [header, *chosen], rng, blank_lines=False)
 
 
-def _write_sessions(folders, maker, writer, count):
-    rng = maker.rng
+def _write_sessions(folders, circles, rng):
     if rng.random() < 0.1:
         return
     flag = rng.choice(("revoked", "is_revoked"))
     columns = [*random_accounts.SESSION_COLUMNS, flag]
     # The other name of the flag may be there too, without a value that counts.
     other = rng.choice((None, "revoked" if flag == "is_revoked" else None))
-    rows = [row | {flag: row["flag"]} for row in random_accounts.sessions(maker, count)]
     if other is not None:
         columns.append(other)
-        rows = [row | {other: None if row[flag] is None else rng.choice((None, True, False))} for row in rows]
+
+    def rows_of(circle):
+        rows = [row | {flag: row["flag"]} for row in random_accounts.sessions(circle.maker, _account_count(circle))]
+        if other is not None:
+            rng = circle.maker.rng
+            rows = [row | {other: None if row[flag] is None else rng.choice((None, True, False))} for row in rows]
+        return rows
+
     name = rng.choice(("sessions", "refresh_tokens"))
-    _write_rows(folders, name, columns, random_accounts.SESSION_SECRETS, rows, random_accounts.SESSION_FAULTS, writer)
+    columns = _among_others(columns, random_accounts.SESSION_SECRETS, rng)
+    _write_rows(folders, name, columns, [(circle, rows_of(circle)) for circle in circles], random_accounts.SESSION_FAULTS, rng)
 
 
-def _write_audit_logs(folders, maker, writer, count):
-    if maker.chance(0.1):
+def _write_audit_logs(folders, circles, rng):
+    if rng.random() < 0.1:
         return
-    rows = random_accounts.audit_logs(maker, count)
-    columns, secrets = random_accounts.AUDIT_LOG_COLUMNS, random_accounts.AUDIT_LOG_SECRETS
-    _write_rows(folders, "audit_logs", columns, secrets, rows, random_accounts.AUDIT_LOG_FAULTS, writer)
+    columns = _among_others(random_accounts.AUDIT_LOG_COLUMNS, random_accounts.AUDIT_LOG_SECRETS, rng)
+    rows = [(circle, random_accounts.audit_logs(circle.maker, _account_count(circle))) for circle in circles]
+    _write_rows(folders, "audit_logs", columns, rows, random_accounts.AUDIT_LOG_FAULTS, rng)
 
 
-def _write_rows(folders, name, columns, extra, rows, faults, writer):
-    """Rows over the folders, some twice and some spoiled, the columns in any order among others."""
-    rng = writer.rng
+def _among_others(columns, extra, rng):
+    """The columns and some that are not wanted, in any order."""
     columns = [*columns, *rng.sample(extra, rng.randint(0, len(extra)))]
     rng.shuffle(columns)
+    return columns
+
+
+def _write_rows(folders, name, columns, circles, faults, rng):
+    """The circles' rows over the folders, some twice and some spoiled."""
     records = [[] for _ in folders]
-    for row in rows:
-        for _ in range(rng.choice((1, 1, 1, 2))):
-            rng.choice(records).append(_record(_cells(row, columns, writer), rng))
-        if rng.random() < BAD_SHARE * 2:
-            rng.choice(records).append(_bad_record(_cells(row, columns, writer), faults, rng))
+    for circle, rows in circles:
+        own = circle.maker.rng
+        for row in rows:
+            for _ in range(own.choice((1, 1, 1, 2))):
+                own.choice(records).append(_record(_cells(row, columns, circle.writer), own))
+            if own.random() < BAD_SHARE * 2:
+                own.choice(records).append(_bad_record(_cells(row, columns, circle.writer), faults, own))
     _write_records(folders, name, columns, records, rng)
 
 

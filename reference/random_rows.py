@@ -25,16 +25,18 @@ ODD_IDS = ("u-1", "U-1", " lead", "two words", "é", "\uffee", "😀")
 class RowMaker:
     """Makes rows; every choice comes from `rng`, so that a seed gives the same rows on every machine."""
 
-    def __init__(self, rng, as_of):
+    def __init__(self, rng, as_of, circle=0):
         self.rng = rng
         self.as_of = as_of
+        # Behind every id that is not drawn from a large space, so that several circles share none.
+        self.tag = f"~{circle}" if circle else ""
         self.last_midnight = midnight(as_of_date(as_of))
         self.has_extremes = rng.random() < 0.3
-        self.users = [self.new_id() for _ in range(rng.randint(5, 9))] + rng.sample(ODD_IDS, 4)
-        self.orphans = [self.new_id(), "ghost", "zoë"]
+        self.users = [self.new_id() for _ in range(rng.randint(5, 9))] + [user_id + self.tag for user_id in rng.sample(ODD_IDS, 4)]
+        self.orphans = [self.new_id(), f"ghost{self.tag}", f"zoë{self.tag}"]
         # One user does very much, one little and one nothing, so that every segment and risk occurs.
         self.people = self.users[:-2] * 12 + self.users[:1] * 60 + self.users[-2:-1] + self.orphans * 4
-        self.conversations = [self.new_id() for _ in range(rng.randint(4, 9))] + ["general"]
+        self.conversations = [self.new_id() for _ in range(rng.randint(4, 9))] + [f"general{self.tag}"]
         self.last_message_at = {}
 
     def new_id(self):
@@ -85,7 +87,7 @@ class RowMaker:
 
     def message(self):
         """A row of bronze.messages."""
-        conversation_id = self.rng.choice(self.conversations + ["nowhere"])
+        conversation_id = self.rng.choice(self.conversations + [f"nowhere{self.tag}"])
         created_at = self.instant()
         last_message_at = self.last_message_at.get(conversation_id, self.as_of)
         # Not beyond as_of, or a long conversation would wander off into the future.
@@ -119,7 +121,7 @@ class RowMaker:
     def _attachment(self, number):
         return {
             "type": self.rng.choice((None, "image", "video", "image", "Ünknown", "")),
-            "url": self._url(f"a/{number}/{self.rng.randint(0, 9)}.jpg"),
+            "url": self._url(self.media_name(number, self.rng.randint(0, 9))),
             "filename": self.rng.choice((None, "", "a.jpg", "señor.pdf")),
             "size_bytes": self.rng.choice((None, 0, 1, -7, 2048, 2**31, 2**40)),
             "mime_type": self.rng.choice((None, "image/jpeg")),
@@ -129,12 +131,20 @@ class RowMaker:
             "height": self.rng.choice((None, 0, 480, -(2**31))),
         }
 
+    def media_name(self, number, index):
+        """The key of an object that attachments may name."""
+        return self.own_name(f"a/{number}/{index}.jpg")
+
+    def own_name(self, name):
+        """A key that no other circle uses."""
+        return f"{self.tag}/{name}" if self.tag else name
+
     def _url(self, key):
         """One of the forms in which an object of this key is named, or one that names none."""
         return self.rng.choice((
             f"https://cdn.example/media/{key}?sig=x", f"https://cdn.example/media/{key}?next=/media/b#c", f"media/{key}",
             key, f"/{key}", f"s3://bucket/media/old/media/{key}#top", f"https://elsewhere.example/{key}", f"media/x/{key}",
-            "x/hash#tag.webm", "noext", None,
+            self.own_name("x/hash#tag.webm"), self.own_name("noext"), None,
         ))
 
     def _reactions(self, created_at):
@@ -288,7 +298,7 @@ class RowMaker:
         """A row of bronze.auth_users in the shape of table `auth_users`, or of `users` without external ids."""
         created_at = self.maybe(self.instant(), 0.9)
         row = {
-            "auth_user_id": str(self.rng.randint(1, 10**6)),
+            "auth_user_id": f"{self.rng.randint(1, 10**6)}{self.tag}",
             "email": self.rng.choice(EMAILS) or None,
             "external_id": self.rng.choice([None, "nobody", *self.users]),
             "status": self.rng.choice((None, "active", 'quoted, "text"', "line\nbreak")),

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Clock ticks a second in `/proc`, the same on every Linux architecture that Rust supports.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -19,7 +19,7 @@ pub struct Stopwatch {
 }
 
 /// What a measurement took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Took {
     /// Wall time.
     pub seconds: f64,

@@ -14,6 +14,7 @@ from instants import parse_iso
 from random_faults import spoiled
 from random_rows import RowMaker
 from random_text import Writer
+from upsert import KEYS
 
 AS_OF = parse_iso("2024-05-20T00:00:00Z")
 KINDS = {
@@ -67,16 +68,32 @@ class Folders(unittest.TestCase):
     def test_the_same_seed_writes_the_same_bytes(self):
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             for folder in (one, two):
-                random_export.write([pathlib.Path(folder)], 3, 200, AS_OF)
+                random_export.write([pathlib.Path(folder)], 3, _circles(3, 200))
             self.assertEqual(_contents(one), _contents(two))
 
     def test_all_versions_are_spread_over_the_runs(self):
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as out:
-            random_export.write([pathlib.Path(one)], 5, 300, AS_OF)
+            random_export.write([pathlib.Path(one)], 5, _circles(5, 300))
             runs = [pathlib.Path(out, str(run)) for run in (1, 2, 3)]
-            random_export.write(runs, 5, 300, AS_OF)
+            random_export.write(runs, 5, _circles(5, 300))
             counts = [len(decode(run).rows["messages"]) for run in runs]
             self.assertTrue(all(count > 0 for count in counts), counts)
+
+    def test_circles_share_no_id_and_do_not_depend_on_each_other(self):
+        with tempfile.TemporaryDirectory() as out:
+            ids = {}
+            for name, numbers in {"all": range(3), "last": [2], "others": range(2)}.items():
+                folder = pathlib.Path(out, name)
+                random_export.write([folder], 9, _circles(9, 100, numbers))
+                decoded = decode(folder).rows
+                ids[name] = {(table, row[key]) for table, key in KEYS.items() for row in decoded[table]}
+            self.assertEqual(ids["all"], ids["last"] | ids["others"])
+            self.assertEqual(set(), ids["last"] & ids["others"])
+            self.assertGreater(len(ids["last"]), 20)
+
+
+def _circles(seed, documents, numbers=(0,)):
+    return random_export.circles_of(seed, documents, AS_OF, numbers)
 
 
 def _contents(folder):

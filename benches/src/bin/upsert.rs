@@ -1,4 +1,4 @@
-//! How long it takes to change 1% and 10% of a table's rows, scattered over all of its files.
+//! How long it takes to change 1% and 10% of a table's rows, or a number of them, scattered over all of its files.
 //!
 //! The table is `bronze.messages` with one file a date. The changed documents are every hundredth or tenth message of
 //! the sample with a later `updatedAt`, as an export folder of their own; the job is run on it as it would be by
@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,10 +25,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Measures upserts of scattered keys.
-#[derive(Debug, Parser)]
+#[derive(Debug, Parser, Serialize)]
 struct Options {
     #[command(flatten)]
+    #[serde(flatten)]
     common: MessagesOptions,
+    /// So many keys, evenly scattered, in place of 1% and 10%
+    #[arg(long)]
+    keys: Option<NonZeroU64>,
 }
 
 #[derive(Serialize)]
@@ -42,7 +47,7 @@ struct Results {
 
 #[derive(Serialize)]
 struct UpsertFigures {
-    share: &'static str,
+    share: String,
     keys: u64,
     seconds: Spread,
     cpu_seconds: Option<Spread>,
@@ -64,26 +69,39 @@ struct Difference {
 
 /// A share of the keys: one of so many.
 struct Share {
-    name: &'static str,
+    name: String,
     stride: usize,
 }
 
-const SHARES: [Share; 2] = [Share { name: "1%", stride: 100 }, Share { name: "10%", stride: 10 }];
+impl Options {
+    fn shares(&self) -> Result<Vec<Share>> {
+        let Some(keys) = self.keys else {
+            return Ok(vec![
+                Share { name: "1%".to_owned(), stride: 100 },
+                Share { name: "10%".to_owned(), stride: 10 },
+            ]);
+        };
+        let stride = usize::try_from(self.common.messages / keys)?;
+        ensure!(stride > 0, "--keys {keys} are more than the {} messages", self.common.messages);
+        Ok(vec![Share { name: format!("{keys} keys"), stride }])
+    }
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let options = Options::parse().common;
-    let exports = options.exports()?;
-    let scratch = options.scratch()?;
-    let lake = MessagesLake::start(scratch.path(), options.slots).await?;
+    let options = Options::parse();
+    let shares = options.shares()?;
+    let exports = options.common.exports()?;
+    let scratch = options.common.scratch()?;
+    let lake = MessagesLake::start(scratch.path(), options.common.slots).await?;
     progress("filling the table");
     let watch = Stopwatch::start();
     lake.ingest(&exports.folder).await?;
     let insert_all = watch.stop();
     let table = lake.pinned().await?;
-    let mut bench = Bench { lake, exports, rounds: options.rounds, edits: 0 };
+    let mut bench = Bench { lake, exports, rounds: options.common.rounds, edits: 0 };
     let mut upserts = Vec::new();
-    for share in SHARES {
+    for share in shares {
         upserts.push(bench.upserts(&share, scratch.path()).await?);
     }
     bench.lake.stop().await;
@@ -125,7 +143,7 @@ impl Bench {
         }
         let rounds = &rounds[1..];
         Ok(UpsertFigures {
-            share: share.name,
+            share: share.name.clone(),
             keys,
             seconds: Spread::wall(rounds),
             cpu_seconds: Spread::cpu(rounds),

@@ -66,9 +66,7 @@ impl Step<'_> {
         let scope = match (self.job.write_mode(), self.job.contract().partition()) {
             (WriteMode::ReplaceTable, _) => Scope::Table,
             (WriteMode::ReplacePartitions, Some(column)) => {
-                let date = date_text(date(self.run.parameters.as_of_micros));
-                let date = date.ok_or(RunError::AsOf { micros: self.run.parameters.as_of_micros })?;
-                Scope::Occurring(vec![BTreeMap::from([(column.to_owned(), Some(date))])])
+                Scope::Occurring(vec![BTreeMap::from([(column.to_owned(), Some(self.as_of_date()?))])])
             }
             (WriteMode::ReplacePartitions, None) | (WriteMode::Upsert { .. }, _) => return Err(self.misdefined()),
         };
@@ -77,9 +75,7 @@ impl Step<'_> {
 
     /// Computes the rows of some units, and replaces what they are in.
     async fn part(&self, units: &BTreeSet<String>) -> Result<Written, RunError> {
-        let (Some(unit), Some(stored), WriteMode::ReplaceTable) =
-            (self.job.incremental().unit, self.stored, self.job.write_mode())
-        else {
+        let (Some(unit), Some(stored)) = (self.job.incremental().unit, self.stored) else {
             return Err(self.misdefined());
         };
         if units.is_empty() {
@@ -91,16 +87,32 @@ impl Step<'_> {
         let concerned = self.among(unit, units).map_err(&failed)?;
         let rows = frame(&context, query).filter(concerned.clone()).map_err(&failed)?;
         let keeping = |scan| keep(&context, scan, concerned.clone());
-        match self.job.contract().partition() {
-            Some(column) if column == unit => {
+        match (self.job.write_mode(), self.job.contract().partition()) {
+            (WriteMode::ReplaceTable, Some(column)) if column == unit => {
                 self.replace(rows.into_unoptimized_plan(), &partitions(column, units)).await
             }
-            None => {
+            (WriteMode::ReplaceTable, None) => {
                 let stored = keeping(DeltaScan::of(self.run.lake.tables(), stored)).map_err(&failed)?;
                 self.replace(self.together(stored, rows)?, &Scope::Table).await
             }
-            Some(column) => self.scattered(column, rows, stored, concerned).await,
+            (WriteMode::ReplaceTable, Some(column)) => self.scattered(column, rows, stored, concerned).await,
+            (WriteMode::ReplacePartitions, Some(column)) => {
+                // The query's other dates are none of an increment's business: they came with the date's first run.
+                let dates = BTreeSet::from([self.as_of_date()?]);
+                let of_date = self.among(column, &dates).map_err(&failed)?;
+                let kept = keeping(DeltaScan::of(self.run.lake.tables(), stored));
+                let kept = kept.and_then(|kept| kept.filter(of_date.clone())).map_err(&failed)?;
+                let rows = rows.filter(of_date).map_err(&failed)?;
+                self.replace(self.together(kept, rows)?, &partitions(column, &dates)).await
+            }
+            (WriteMode::ReplacePartitions, None) | (WriteMode::Upsert { .. }, _) => Err(self.misdefined()),
         }
+    }
+
+    /// The date that the run's rows are of, as partition values are written.
+    fn as_of_date(&self) -> Result<String, RunError> {
+        let micros = self.run.parameters.as_of_micros;
+        date_text(date(micros)).ok_or(RunError::AsOf { micros })
     }
 
     /// The units' rows may be in any partition: those partitions are rewritten in which a row differs.

@@ -110,12 +110,26 @@ pub fn random_export(exports: &Path, seed: u32, options: &[&str]) {
 /// Fails unless the reference computes the same tables, and other engines read the same rows.
 #[track_caller]
 pub fn assert_equals_reference(lake: &Path, exports: &[&Path], as_of: &str) {
-    let mut command = python::<&str>("compare.py", &[]);
-    command.arg(lake).args(exports).args(["--as-of", as_of]);
-    let compared = run(&mut command).expect(0);
+    compare_with_reference(lake, exports, as_of, &[]).unwrap_or_else(|differences| panic!("{differences}"));
+}
+
+/// What the reference finds different in a lake.
+pub fn compare_with_reference<P: AsRef<Path>>(
+    lake: &Path,
+    exports: &[P],
+    as_of: &str,
+    options: &[&str],
+) -> Result<(), String> {
+    let mut command = python("compare.py", options);
+    command.arg(lake).args(exports.iter().map(AsRef::as_ref)).args(["--as-of", as_of]);
+    let compared = run(&mut command);
+    if compared.code != Some(0) {
+        return Err(compared.to_string());
+    }
     // Every table of bronze, silver and gold was looked at.
     let equal = compared.stdout.lines().filter(|line| line.ends_with("equal")).count();
     assert!(equal >= 23, "{compared}");
+    Ok(())
 }
 
 /// The report of one job of a run.

@@ -4,13 +4,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::fixtures::{RANDOM_AS_OF, SAMPLE_AS_OF, assert_equals_reference, job, pipeline, sample, steps};
-use crate::histories::{compare, date_of, link_all};
-use crate::lake::{Tables, assert_no_landing, copy};
-use crate::process::{etl, run, scratch};
+use crate::histories::link_all;
+use crate::lake::{Tables, assert_no_landing, copy, difference};
+use crate::process::{Running, etl, run, scratch, until};
+use crate::remote::Remote;
+
+/// Tables that keep rows of earlier dates: only those of the last one are compared.
+const DATED: [(&str, &str); 3] = [
+    ("gold.user_engagement", "calculation_date"),
+    ("gold.conversation_analytics", "calculation_date"),
+    ("gold.ml_features", "feature_date"),
+];
 
 /// What a run decided about a job: the action, and the reason if there is one.
 #[track_caller]
@@ -95,21 +104,70 @@ fn a_version_that_another_one_has_replaced_is_noticed() {
     read(&rolled_back).assert_same_rows(&read(&expected), "with the second export taken back and without it");
 }
 
+/// Has another writer remove one of a table's live files; gives the version.
+fn delete_rows(lake: &Path, table: &str) -> u64 {
+    let newest = newest_version(lake, table);
+    let mut live = BTreeMap::new();
+    for action in (0..=newest).flat_map(|version| actions(lake, table, version)) {
+        let path = |kind: &str| action.get(kind).map(|file| file["path"].as_str().unwrap().to_owned());
+        if let Some(path) = path("add") {
+            live.insert(path, action["add"].clone());
+        } else if let Some(path) = path("remove") {
+            live.remove(&path);
+        }
+    }
+    let (path, add) = live.first_key_value().unwrap_or_else(|| panic!("{table} has no files"));
+    let remove = json!({"remove": {
+        "path": path, "dataChange": true, "deletionTimestamp": 1_700_000_000_000_i64,
+        "extendedFileMetadata": true, "partitionValues": add["partitionValues"], "size": add["size"],
+    }});
+    let info = json!({"commitInfo": {"timestamp": 1_700_000_000_000_i64, "operation": "DELETE"}});
+    // Whoever commits at the same time may come first.
+    for version in newest + 1.. {
+        let mut file = match fs::File::create_new(commit_file(lake, table, version)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(error) => panic!("{error}"),
+        };
+        std::io::Write::write_all(&mut file, format!("{info}\n{remove}\n").as_bytes()).unwrap();
+        return version;
+    }
+    unreachable!("there is always a next version")
+}
+
+/// The run may meet it as a conflict and compute once more, or commit beside it; then the next run notices.
+#[test]
+fn what_others_commit_while_a_run_works_is_undone() {
+    let steps = steps();
+    let lake = scratch("foreign-meanwhile").join("lake");
+    copy(&steps.lakes[0], &lake);
+    let remote = Remote::start("foreign-executors", 1);
+    let tables = ["bronze.messages", "silver.messages", "gold.user_engagement"];
+    let before = tables.map(|table| newest_version(&lake, table));
+    let client = Running::start(pipeline(&steps.exports[1], &lake, RANDOM_AS_OF).args(["--scheduler", &remote.url]));
+    let theirs = tables.map(|table| {
+        until(&format!("a job of {table}"), Duration::from_secs(200), || {
+            remote.running_jobs().iter().any(|(_, name)| name == table)
+        });
+        delete_rows(&lake, table)
+    });
+    let report = client.wait().expect(0).json();
+    let in_between = (0..tables.len()).filter(|&index| {
+        let ours = job(&report, tables[index])["version"].as_u64();
+        before[index] < theirs[index] && ours.is_some_and(|ours| theirs[index] < ours)
+    });
+    assert!(in_between.count() > 0, "{theirs:?} all came after the run's own: {report}");
+    run(&mut pipeline(&steps.exports[1], &lake, RANDOM_AS_OF)).expect(0);
+    Tables::read(&lake).assert_same_rows(&steps.tables[1], "after others deleted rows meanwhile");
+}
+
 #[test]
 fn what_others_did_to_a_table_is_undone() {
     let lake = copy_of_sample("foreign-commits");
     // One that is merged into, one that is replaced as a whole, one that is replaced by dates.
     let tables = ["bronze.messages", "silver.messages", "gold.daily_metrics", "gold.ml_features"];
     for table in tables {
-        let newest = newest_version(&lake, table);
-        let add = (0..=newest).flat_map(|version| actions(&lake, table, version));
-        let add = add.filter_map(|action| action.get("add").cloned()).next().unwrap();
-        let remove = json!({"remove": {
-            "path": add["path"], "dataChange": true, "deletionTimestamp": 1_700_000_000_000_i64,
-            "extendedFileMetadata": true, "partitionValues": add["partitionValues"], "size": add["size"],
-        }});
-        let info = json!({"commitInfo": {"timestamp": 1_700_000_000_000_i64, "operation": "DELETE"}});
-        write_actions(&lake, table, newest + 1, &[info, remove]);
+        delete_rows(&lake, table);
     }
     let report = run(&mut pipeline(&sample().exports, &lake, SAMPLE_AS_OF)).expect(0).json();
     for table in tables {
@@ -204,24 +262,13 @@ fn a_backfill_runs_date_by_date_and_reports_in_one_document() {
 }
 
 /// Law 6 from the near: what one edited message concerns is computed, and nothing else.
+/// Gold tables with a row per user or conversation and date.
+const OF_THE_DATE: [&str; 3] = ["gold.user_engagement", "gold.conversation_analytics", "gold.ml_features"];
+
 #[test]
 fn an_edited_message_concerns_its_date_alone() {
-    let folder = scratch("edited-message");
-    let (exports, lake, fresh) = (folder.join("exports"), folder.join("lake"), folder.join("fresh"));
-    copy(&sample().lake, &lake);
-    link_all(&sample().exports, &exports, Path::to_owned);
-    let first = |file: &Path| {
-        // Some documents of the sample are broken on purpose.
-        let bytes = fs::read(file).unwrap();
-        let lines = bytes.split(|byte| *byte == b'\n');
-        let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let stored = sample().tables.rows("silver.messages");
-        let known = |message: &Value| stored.iter().any(|row| message["_id"]["$oid"] == row["message_id"]);
-        messages.filter(|message| message["createdAt"]["$date"].is_string()).find(known)
-    };
-    let mut files = fs::read_dir(exports.join("mongodb")).unwrap().map(|entry| entry.unwrap().path());
-    let is_messages = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().starts_with("messages");
-    let mut message = files.find(is_messages).and_then(|file| first(&file)).expect("a message that is stored");
+    let (exports, lake) = growing_sample("edited-message");
+    let mut message = stored_message(&exports);
     message["content"] = "edited".into();
     message["updatedAt"] = json!({"$date": "2026-01-25T12:00:00.000Z"});
     fs::write(exports.join("mongodb/messages-edited.json"), format!("{message}\n")).unwrap();
@@ -235,10 +282,93 @@ fn an_edited_message_concerns_its_date_alone() {
     for untouched in ["silver.users", "silver.calls", "silver.conversations", "bronze.calls"] {
         assert_eq!(decision(&report, untouched).0, "nothing", "{untouched}");
     }
-    for unchanged in ["silver.user_activity", "silver.user_sessions", "gold.daily_metrics", "gold.ml_features"] {
+    let looked_at = ["silver.user_activity", "silver.user_sessions", "silver.media", "gold.daily_metrics"];
+    for unchanged in looked_at.into_iter().chain(OF_THE_DATE) {
         assert_eq!(job(&report, unchanged)["state"], "unchanged", "{unchanged}");
+        assert_eq!(decision(&report, unchanged).0, "incremental", "{unchanged}");
     }
-    run(&mut pipeline(&exports, &fresh, SAMPLE_AS_OF)).expect(0);
-    let read = |lake| Tables::read(lake).without_positions();
-    read(&lake).assert_same_rows(&read(&fresh), "step by step and at once");
+    assert_same_as_at_once(&exports, &lake);
+}
+
+/// A message of an earlier date that nobody had seen, with an object that nobody used, and the answer to it.
+#[test]
+fn a_late_message_concerns_who_takes_part_in_its_conversation() {
+    let (exports, lake) = growing_sample("late-message");
+    let mut message = stored_message(&exports);
+    message["_id"] = json!({"$oid": "0123456789abcdef01234567"});
+    let key = sample().tables.rows("silver.media").into_iter().find(|row| row["is_orphan"] == true);
+    let key = key.expect("an object that no message uses")["key"].clone();
+    message["attachments"] = json!([{"type": "image", "url": format!("media/{}", key.as_str().unwrap())}]);
+    fs::write(exports.join("mongodb/messages-late.json"), format!("{message}\n")).unwrap();
+
+    let report = run(&mut pipeline(&exports, &lake, SAMPLE_AS_OF)).expect(0).json();
+    for changed in OF_THE_DATE.into_iter().chain(["silver.media"]) {
+        assert_eq!(job(&report, changed)["state"], "changed", "{changed}");
+        assert_eq!(job(&report, changed)["files"], 1, "{changed}");
+        assert_eq!(decision(&report, changed).0, "incremental", "{changed}");
+    }
+    let used = Tables::read(&lake).row("silver.media", "key", key.as_str().unwrap());
+    assert_eq!(used["message_id"], message["_id"]["$oid"], "{used:?}");
+    assert_same_as_at_once(&exports, &lake);
+}
+
+/// A copy of the sample's exports to which files can be added, and the lake that was made of them.
+fn growing_sample(name: &str) -> (PathBuf, PathBuf) {
+    let folder = scratch(name);
+    let (exports, lake) = (folder.join("exports"), folder.join("lake"));
+    copy(&sample().lake, &lake);
+    link_all(&sample().exports, &exports, Path::to_owned);
+    (exports, lake)
+}
+
+/// A document of the sample whose row is in silver.messages.
+fn stored_message(exports: &Path) -> Value {
+    let stored = sample().tables.rows("silver.messages");
+    let known = |message: &Value| stored.iter().any(|row| message["_id"]["$oid"] == row["message_id"]);
+    let files = fs::read_dir(exports.join("mongodb")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("messages"));
+    let mut messages = files.flat_map(|file| {
+        // Some documents of the sample are broken on purpose.
+        let bytes = fs::read(file).unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n');
+        lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).collect::<Vec<_>>()
+    });
+    messages
+        .find(|message| message["createdAt"]["$date"].is_string() && known(message))
+        .expect("a message that is stored")
+}
+
+/// Fails unless one run over the exports gives the rows of the lake.
+#[track_caller]
+fn assert_same_as_at_once(exports: &Path, lake: &Path) {
+    let fresh = lake.with_file_name("fresh");
+    run(&mut pipeline(exports, &fresh, SAMPLE_AS_OF)).expect(0);
+    let read = |lake: &Path| Tables::read(lake).without_positions();
+    read(lake).assert_same_rows(&read(&fresh), "step by step and at once");
+}
+
+fn date_of(as_of_micros: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(as_of_micros - 1).unwrap().date_naive().to_string()
+}
+
+/// Compares all tables; of those that keep rows of earlier dates only the rows of `date`.
+fn compare(stepwise: Tables, at_once: &Tables, date: &str) -> Result<(), String> {
+    let stepwise = stepwise.without_positions();
+    let at_once = at_once.clone().without_positions();
+    let of_date = |rows: &[String], column: &str| -> Vec<String> {
+        let wanted = format!("\"{column}\":\"{date}\"");
+        rows.iter().filter(|row| row.contains(&wanted)).cloned().collect()
+    };
+    assert_eq!(stepwise.0.keys().collect::<Vec<_>>(), at_once.0.keys().collect::<Vec<_>>());
+    for (name, table) in &at_once.0 {
+        let dated = DATED.iter().find(|(dated, _)| dated == name);
+        let found = match dated {
+            Some((_, column)) => difference(&of_date(&stepwise.0[name].rows, column), &of_date(&table.rows, column)),
+            None => difference(&stepwise.0[name].rows, &table.rows),
+        };
+        if let Some(difference) = found {
+            return Err(format!("{name}, stepwise (left) and at once (right): {difference}"));
+        }
+    }
+    Ok(())
 }

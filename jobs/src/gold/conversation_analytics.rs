@@ -5,10 +5,12 @@
 use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
-use crate::incremental::{Dependency, EventTime, Incremental};
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::query::Query;
 use crate::table_name::TableName;
+
+const CONVERSATIONS: &str = "SELECT conversation_id FROM changed";
 
 pub(super) const JOB: JobDefinition = JobDefinition {
     contract: Contract {
@@ -71,12 +73,27 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: WriteMode::ReplacePartitions,
     incremental: Incremental {
-        // Windows that end with as_of_date: all rows of the date may change with any input.
-        unit: None,
+        // On a later date all windows end later; on the same date a change concerns its conversation.
+        unit: Some("conversation_id"),
         inputs: &[
-            Dependency::of_all(TableName::new("silver", "conversations"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "messages"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "reactions"), EventTime::Column("reacted_at")),
+            Dependency {
+                table: TableName::new("silver", "conversations"),
+                concerns: &[Concern::Rows { columns: &["participant_count", "created_at"], units: CONVERSATIONS }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[Concern::Rows {
+                    columns: &["conversation_id", "sender_id", "message_type", "created_at"],
+                    units: CONVERSATIONS,
+                }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "reactions"),
+                concerns: &[Concern::Rows { columns: &["conversation_id", "reacted_at"], units: CONVERSATIONS }],
+                time: EventTime::Column("reacted_at"),
+            },
         ],
         is_calendar: false,
     },

@@ -3,7 +3,8 @@
 use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
-use crate::incremental::{Dependency, EventTime, Incremental};
+use crate::gold::{MEMBERS_AND_SENDERS, USERS};
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::query::Query;
 use crate::table_name::TableName;
@@ -65,14 +66,40 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: WriteMode::ReplacePartitions,
     incremental: Incremental {
-        // Windows that end with as_of_date: all rows of the date may change with any input.
-        unit: None,
+        // On a later date all windows end later; on the same date a change concerns some users. What of earlier
+        // dates has no label yet got it by the run that came to this date first.
+        unit: Some("user_id"),
         inputs: &[
-            Dependency::of_all(TableName::new("silver", "users"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "conversations"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "messages"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "user_activity"), EventTime::Ignored),
-            Dependency::of_all(TableName::new("silver", "user_sessions"), EventTime::Column("session_start")),
+            USERS,
+            Dependency {
+                table: TableName::new("silver", "conversations"),
+                concerns: &[Concern::Rows {
+                    columns: &["type", "participant_ids", "participant_count", "created_at"],
+                    units: MEMBERS_AND_SENDERS,
+                }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[Concern::Rows {
+                    columns: &["conversation_id", "sender_id", "created_at"],
+                    units: "SELECT sender_id FROM changed",
+                }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "user_activity"),
+                concerns: &[Concern::Rows {
+                    columns: &["messages_sent", "messages_received", "is_active_day"],
+                    units: "SELECT user_id FROM changed",
+                }],
+                time: EventTime::Ignored,
+            },
+            Dependency {
+                table: TableName::new("silver", "user_sessions"),
+                concerns: &[Concern::Rows { columns: &["session_end"], units: "SELECT user_id FROM changed" }],
+                time: EventTime::Column("session_start"),
+            },
         ],
         is_calendar: false,
     },

@@ -13,8 +13,26 @@ mod monthly_metrics;
 mod user_engagement;
 mod weekly_metrics;
 
+use crate::incremental::{Concern, Dependency, EventTime};
 use crate::job::JobDefinition;
+use crate::table_name::TableName;
 use crate::view::ViewDefinition;
+
+/// Tables with a row per user have one for each user created before as_of.
+const USERS: Dependency = Dependency {
+    table: TableName::new("silver", "users"),
+    concerns: &[Concern::Rows { columns: &["created_at"], units: "SELECT user_id FROM changed" }],
+    time: EventTime::Column("created_at"),
+};
+
+/// Whom a changed conversation concerns: who is or was a participant, and all who ever sent to it, for the others in it
+/// are their contacts.
+const MEMBERS_AND_SENDERS: &str = "SELECT unnest(participant_ids) AS user_id FROM changed \
+    WHERE item_count(participant_ids) > 0 \
+    UNION ALL \
+    SELECT messages.sender_id FROM silver.messages AS messages \
+    JOIN (SELECT DISTINCT conversation_id FROM changed) AS conversations \
+        ON conversations.conversation_id = messages.conversation_id";
 
 /// The jobs of the layer.
 pub(crate) fn definitions() -> Vec<JobDefinition> {

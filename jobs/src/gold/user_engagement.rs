@@ -3,10 +3,40 @@
 use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
-use crate::incremental::{Dependency, EventTime, Incremental};
+use crate::gold::{MEMBERS_AND_SENDERS, USERS};
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::query::Query;
 use crate::table_name::TableName;
+
+/// Who sent a message that changed, and who sent the one that follows it, whose time of response may have changed.
+const SENDERS_AND_WHO_ANSWERED: &str = "SELECT sender_id FROM changed \
+    UNION ALL \
+    SELECT sender_id FROM ( \
+        SELECT \
+            sender_id, \
+            lag(is_changed) OVER (PARTITION BY conversation_id ORDER BY created_at, message_id) AS follows_changed \
+        FROM ( \
+            SELECT conversation_id, created_at, message_id, sender_id, max(is_changed) AS is_changed \
+            FROM ( \
+                SELECT \
+                    messages.conversation_id, \
+                    messages.created_at, \
+                    messages.message_id, \
+                    messages.sender_id, \
+                    0 AS is_changed \
+                FROM silver.messages AS messages \
+                JOIN (SELECT DISTINCT conversation_id FROM changed) AS concerned \
+                    ON concerned.conversation_id = messages.conversation_id \
+                WHERE messages.created_at < $as_of \
+                    AND messages.created_date >= CAST($as_of_date AS DATE) - INTERVAL '30 days' \
+                UNION ALL \
+                SELECT conversation_id, created_at, message_id, sender_id, 1 AS is_changed FROM changed \
+            ) AS present_and_changed \
+            GROUP BY conversation_id, created_at, message_id, sender_id \
+        ) AS marked \
+    ) AS ordered \
+    WHERE follows_changed = 1";
 
 pub(super) const JOB: JobDefinition = JobDefinition {
     contract: Contract {
@@ -68,13 +98,43 @@ pub(super) const JOB: JobDefinition = JobDefinition {
     },
     write_mode: WriteMode::ReplacePartitions,
     incremental: Incremental {
-        // Windows that end with as_of_date: all rows of the date may change with any input.
-        unit: None,
+        // On a later date all windows end later; on the same date a change concerns some users.
+        unit: Some("user_id"),
         inputs: &[
-            Dependency::of_all(TableName::new("silver", "users"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "conversations"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "messages"), EventTime::Column("created_at")),
-            Dependency::of_all(TableName::new("silver", "user_activity"), EventTime::Ignored),
+            USERS,
+            Dependency {
+                table: TableName::new("silver", "conversations"),
+                concerns: &[Concern::Rows {
+                    columns: &["type", "participant_ids", "created_at"],
+                    units: MEMBERS_AND_SENDERS,
+                }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "messages"),
+                concerns: &[Concern::Rows {
+                    columns: &["conversation_id", "sender_id", "created_at"],
+                    units: SENDERS_AND_WHO_ANSWERED,
+                }],
+                time: EventTime::Column("created_at"),
+            },
+            Dependency {
+                table: TableName::new("silver", "user_activity"),
+                concerns: &[Concern::Rows {
+                    columns: &[
+                        "messages_sent",
+                        "messages_received",
+                        "reactions_given",
+                        "reactions_received",
+                        "calls_initiated",
+                        "calls_received",
+                        "total_call_duration_minutes",
+                        "is_active_day",
+                    ],
+                    units: "SELECT user_id FROM changed",
+                }],
+                time: EventTime::Ignored,
+            },
         ],
         is_calendar: false,
     },

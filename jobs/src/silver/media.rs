@@ -6,10 +6,18 @@
 use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
-use crate::incremental::Incremental;
+use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::query::Query;
 use crate::table_name::TableName;
+
+/// The objects that messages which changed have as attachments, or had.
+const ATTACHED_OBJECTS: &str = "SELECT media_key(url) AS key FROM ( \
+        SELECT unnest(urls) AS url FROM ( \
+            SELECT distinct_values(attachments, 'url') AS urls FROM changed WHERE item_count(attachments) > 0 \
+        ) AS listed \
+        WHERE item_count(urls) > 0 \
+    ) AS addresses";
 
 pub(super) const JOB: JobDefinition = JobDefinition {
     contract: Contract {
@@ -29,7 +37,28 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         ],
     },
     write_mode: WriteMode::ReplaceTable,
-    incremental: Incremental::EVERYTHING,
+    incremental: Incremental {
+        unit: Some("key"),
+        inputs: &[
+            Dependency {
+                table: TableName::new("bronze", "media"),
+                concerns: &[Concern::Rows {
+                    columns: &["size_bytes", "content_type"],
+                    units: "SELECT key FROM changed",
+                }],
+                time: EventTime::Ignored,
+            },
+            Dependency {
+                table: TableName::new("bronze", "messages"),
+                concerns: &[Concern::Rows {
+                    columns: &["conversation_id", "sender_id", "created_at", "attachments"],
+                    units: ATTACHED_OBJECTS,
+                }],
+                time: EventTime::Ignored,
+            },
+        ],
+        is_calendar: false,
+    },
     schedule: Schedule::Daily,
     checks: &[
         Check::at_least("size", &["size_bytes"], 0, "Sizes are not negative."),
