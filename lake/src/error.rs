@@ -210,7 +210,8 @@ fn outside_fault(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass
         if let Some(own) = error.downcast_ref::<LakeError>() {
             return Some(own.class());
         }
-        if let Some(store) = error.downcast_ref::<object_store::Error>() {
+        let kernel = error.downcast_ref::<delta_kernel::Error>().and_then(store_fault);
+        if let Some(store) = error.downcast_ref::<object_store::Error>().or(kernel) {
             // What is not there was named by somebody; everything else is the store's.
             return (!matches!(store, object_store::Error::NotFound { .. })).then_some(ErrorClass::External);
         }
@@ -221,6 +222,15 @@ fn outside_fault(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass
         };
     }
     None
+}
+
+/// The store's failure in an error of delta-rs' kernel, which does not give it as its cause.
+fn store_fault(error: &delta_kernel::Error) -> Option<&object_store::Error> {
+    match error {
+        delta_kernel::Error::Backtraced { source, .. } => store_fault(source),
+        delta_kernel::Error::ObjectStore(store) => Some(store),
+        _ => None,
+    }
 }
 
 impl From<LakeError> for DataFusionError {

@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use deltalake::kernel::{Add, EagerSnapshot, Metadata, Protocol};
+use deltalake::kernel::{Add, Metadata, Protocol, Snapshot};
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::StreamExt;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectMeta, ObjectStoreExt};
 use parking_lot::Mutex;
 
 use crate::scan::FileStatistics;
@@ -28,6 +29,8 @@ use crate::{ErrorClass, LakeError, Result, TableUrl};
 /// How many pinned versions a process keeps. A full pipeline reads about twenty tables; more are kept for a scheduler
 /// that serves several clients.
 const KEPT_PINS: usize = 256;
+/// How many files these may have together, about half a kilobyte each.
+const KEPT_FILES: usize = 400_000;
 
 /// One version of a table. Immutable.
 #[derive(Debug)]
@@ -40,8 +43,8 @@ pub struct PinnedTable {
     pub schema: SchemaRef,
     /// Names of the partition columns.
     pub partition_columns: Vec<String>,
-    /// The live data files, sorted by path.
-    pub files: Vec<Add>,
+    /// The live data files, sorted by path. Scans share them: a table may have very many.
+    pub files: Vec<Arc<Add>>,
     /// A number for the set of live files. Names of files are unique, so versions that have it in common hold the same
     /// rows, also where one was rolled back and another has come in its place.
     pub files_id: u64,
@@ -52,6 +55,11 @@ pub struct PinnedTable {
 }
 
 impl PinnedTable {
+    /// The live data files, sorted by path.
+    pub fn adds(&self) -> impl Iterator<Item = &Add> {
+        self.files.iter().map(Arc::as_ref)
+    }
+
     /// Sum of the sizes of all live files, in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum()
@@ -68,7 +76,7 @@ impl PinnedTable {
 
     /// The smallest value of a column as text, if the log knows it; of times and dates the earliest.
     pub fn smallest(&self, column: &str) -> Option<String> {
-        let smallest = |file: &Add| match file.partition_values.get(column) {
+        let smallest = |file: &Arc<Add>| match file.partition_values.get(column) {
             Some(value) => value.clone(),
             None => FileStatistics::of(file).smallest(column),
         };
@@ -85,7 +93,14 @@ impl PinnedTable {
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     stores: ObjectStores,
-    pins: Arc<Mutex<HashMap<PinKey, Arc<PinnedTable>>>>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// What a process remembers of the tables that it has opened.
+#[derive(Debug, Default)]
+struct Kept {
+    pins: HashMap<PinKey, Arc<PinnedTable>>,
+    newest: HashMap<TableUrl, Newest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -95,10 +110,18 @@ struct PinKey {
     version: u64,
 }
 
+/// The version that was the newest when somebody looked last, and its entry in the log. The entry tells whether the
+/// version is still the same one: a table that was made anew, or rolled back and written again, has another there.
+#[derive(Debug, Clone)]
+struct Newest {
+    pinned: Arc<PinnedTable>,
+    entry: ObjectMeta,
+}
+
 impl Tables {
     /// Tables in the given stores.
     pub fn new(stores: ObjectStores) -> Self {
-        Self { stores, pins: Arc::default() }
+        Self { stores, kept: Arc::default() }
     }
 
     /// The stores that the tables are in.
@@ -114,11 +137,42 @@ impl Tables {
     }
 
     /// Pins the newest version, or says that there is no table.
+    ///
+    /// Costs two requests for an object's head when this process has seen the table and nothing is new; else the log
+    /// from its last checkpoint on is read.
     pub async fn latest(&self, table: &TableUrl) -> Result<Option<Arc<PinnedTable>>> {
-        match self.load(table, None).await {
-            Ok(pinned) => Ok(Some(self.keep(pinned))),
-            Err(LakeError::NoTable { .. }) => Ok(None),
-            Err(error) => Err(error),
+        let known = self.kept.lock().newest.get(table).cloned();
+        if let Some(known) = known
+            && self.is_still_newest(&known).await?
+        {
+            return Ok(Some(known.pinned));
+        }
+        let pinned = match self.load(table, None).await {
+            Ok(pinned) => self.keep(pinned),
+            Err(LakeError::NoTable { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(entry) = self.entry_head(table, pinned.version).await? {
+            let newest = Newest { pinned: Arc::clone(&pinned), entry };
+            self.kept.lock().newest.insert(table.clone(), newest);
+        }
+        Ok(Some(pinned))
+    }
+
+    async fn is_still_newest(&self, known: &Newest) -> Result<bool> {
+        let PinnedTable { url, version, .. } = known.pinned.as_ref();
+        let (own, next) = tokio::try_join!(self.entry_head(url, *version), self.entry_head(url, version + 1))?;
+        Ok(next.is_none() && own.is_some_and(|own| own == known.entry))
+    }
+
+    /// Size, time and tag of a version's entry in the log; none if there is no such entry.
+    async fn entry_head(&self, table: &TableUrl, version: u64) -> Result<Option<ObjectMeta>> {
+        let store = self.stores.get(table.url())?;
+        let path = table.path()?.join("_delta_log").join(format!("{version:020}.json"));
+        match store.head(&path).await {
+            Ok(entry) => Ok(Some(entry)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(LakeError::object("look at", path, error)),
         }
     }
 
@@ -126,7 +180,7 @@ impl Tables {
     pub async fn version(&self, table: &TableUrl, version: u64, table_id: Option<&str>) -> Result<Arc<PinnedTable>> {
         if let Some(id) = table_id {
             let key = PinKey { url: table.clone(), table_id: id.to_owned(), version };
-            if let Some(pinned) = self.pins.lock().get(&key) {
+            if let Some(pinned) = self.kept.lock().pins.get(&key) {
                 return Ok(Arc::clone(pinned));
             }
         }
@@ -202,8 +256,8 @@ impl Tables {
 
     async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
         let log = self.log_store(table)?;
-        match EagerSnapshot::try_new(log.as_ref(), version).await {
-            Ok(snapshot) => pinned(table, &snapshot),
+        match Snapshot::try_new(log.as_ref(), version).await {
+            Ok(snapshot) => pinned(table, &log, &snapshot).await,
             // delta-rs reports a missing table in several ways, depending on whether the folder, the log or its files
             // are missing, so the log is looked for only now, which costs nothing when the table is there.
             Err(_) if !self.has_log(table, &log).await? => Err(no_table(table)),
@@ -226,8 +280,9 @@ impl Tables {
         let key =
             PinKey { url: pinned.url.clone(), table_id: pinned.metadata.id().to_owned(), version: pinned.version };
         let pinned = Arc::new(pinned);
-        let mut pins = self.pins.lock();
-        if pins.len() >= KEPT_PINS {
+        let pins = &mut self.kept.lock().pins;
+        let files: usize = pins.values().map(|kept| kept.files.len()).sum();
+        if pins.len() >= KEPT_PINS || files + pinned.files.len() > KEPT_FILES {
             pins.clear();
         }
         pins.insert(key, Arc::clone(&pinned));
@@ -235,10 +290,13 @@ impl Tables {
     }
 }
 
-fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
+/// delta-rs' `EagerSnapshot` was rejected: it holds all files a second time, with their statistics parsed.
+async fn pinned(table: &TableUrl, log: &LogStoreRef, snapshot: &Snapshot) -> Result<PinnedTable> {
     refuse_unreadable(table, snapshot)?;
     let mut files = Vec::new();
-    for view in snapshot.log_data().iter() {
+    let mut views = snapshot.file_views(log.as_ref(), None);
+    while let Some(view) = views.next().await {
+        let view = view.map_err(|error| LakeError::log("read the log", table, error))?;
         if view.deletion_vector_descriptor().is_some() {
             return Err(unsupported(table, "deletion vectors", "run REORG TABLE ... APPLY (PURGE) in Spark first"));
         }
@@ -246,8 +304,9 @@ fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
             return Err(unsupported(table, "absolute file paths", "deep-clone the table with Spark first"));
         }
         #[expect(deprecated, reason = "the only public way to a file's tags")]
-        files.push(view.add_action());
+        files.push(Arc::new(view.add_action()));
     }
+    drop(views);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(PinnedTable {
         url: table.clone(),
@@ -261,7 +320,7 @@ fn pinned(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<PinnedTable> {
     })
 }
 
-fn files_id(files: &[Add]) -> u64 {
+fn files_id(files: &[Arc<Add>]) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     for file in files {
         hash.update(file.path.as_bytes());
@@ -270,7 +329,7 @@ fn files_id(files: &[Add]) -> u64 {
     hash.digest()
 }
 
-fn refuse_unreadable(table: &TableUrl, snapshot: &EagerSnapshot) -> Result<()> {
+fn refuse_unreadable(table: &TableUrl, snapshot: &Snapshot) -> Result<()> {
     let mapping = snapshot.metadata().configuration().get("delta.columnMapping.mode");
     if mapping.is_some_and(|mode| mode != "none") {
         return Err(unsupported(table, "column mapping", "rewrite the table without delta.columnMapping.mode"));

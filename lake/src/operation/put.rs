@@ -82,7 +82,7 @@ struct Replaced {
 impl Put<'_> {
     async fn replaced(&self, tables: &Tables, base: Option<&PinnedTable>) -> Result<Replaced> {
         let (Some((column, value)), Some(base)) = (self.replaces, base) else { return Ok(Replaced::default()) };
-        let own = base.files.iter().filter(|file| {
+        let own = base.adds().filter(|file| {
             FileStatistics::of(file).string_range(column).is_some_and(|(low, high)| low == value && high == value)
         });
         let own: Vec<Add> = own.cloned().collect();
@@ -90,7 +90,7 @@ impl Put<'_> {
             return Ok(Replaced { files: own, kept: Vec::new() });
         }
         let mut replaced = Replaced::default();
-        let may_hold = base.files.iter().filter(|file| {
+        let may_hold = base.adds().filter(|file| {
             FileStatistics::of(file).string_range(column).is_none_or(|(low, high)| low <= value && value <= high)
         });
         for file in may_hold {

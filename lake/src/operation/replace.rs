@@ -64,7 +64,7 @@ impl Lake {
         if let Some(base) = &base {
             target.check_is_ours(base)?;
         }
-        let files = base.iter().flat_map(|base| &base.files);
+        let files = base.iter().flat_map(|base| base.adds());
         let buckets = Buckets::expected(files, 0, self.file_bytes);
         let mut rows = target.conform(self.frame(query), &[])?;
         if !buckets.is_empty() {
@@ -130,7 +130,6 @@ struct Change {
 
 impl Change {
     fn between(base: Option<&PinnedTable>, new: &[Add], scope: &Scope, target: &Target) -> Result<Self> {
-        let old = base.map(|base| base.files.as_slice()).unwrap_or_default();
         let scoped = scope.partitions(new);
         let new = by_partition(new);
         if let Some(stray) =
@@ -141,7 +140,7 @@ impl Change {
                 detail: format!("rows of partition {stray:?}, which was not to be replaced"),
             });
         }
-        let mut old = by_partition(old);
+        let mut old = by_partition(base.into_iter().flat_map(PinnedTable::adds));
         old.retain(|partition, _| scoped.as_ref().is_none_or(|scoped| scoped.contains(partition)));
         let mut change = Self::default();
         for (partition, files) in &new {

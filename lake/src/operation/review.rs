@@ -96,8 +96,8 @@ impl<'a> Proposal<'a> {
     /// Rows of the table as it would be; none if the log does not know.
     pub fn rows_after(&self) -> Option<u64> {
         let removed: std::collections::HashSet<&str> = self.removes.iter().map(|remove| remove.path.as_str()).collect();
-        let stored = self.base.map(|base| base.files.as_slice()).unwrap_or_default();
-        let staying = stored.iter().filter(|file| !removed.contains(file.path.as_str()));
+        let stored = self.base.into_iter().flat_map(PinnedTable::adds);
+        let staying = stored.filter(|file| !removed.contains(file.path.as_str()));
         staying.chain(self.adds).map(|file| FileStatistics::rows(file).map(|rows| rows as u64)).sum()
     }
 

@@ -231,8 +231,8 @@ impl UpsertStep<'_> {
     }
 
     fn touched_files<'b>(&'b self, judgement: &'b Judgement) -> impl Iterator<Item = &'b Add> {
-        let files = self.base.map(|base| base.files.as_slice()).unwrap_or_default();
-        files.iter().filter(|file| judgement.touched.contains(&file.path))
+        let files = self.base.into_iter().flat_map(PinnedTable::adds);
+        files.filter(|file| judgement.touched.contains(&file.path))
     }
 
     fn commit(
@@ -380,7 +380,7 @@ impl UpsertStep<'_> {
             let Some((low, high)) = stored.string_range(key) else { return true };
             ranges.iter().any(|(from, to)| *from <= high && low <= *to)
         };
-        base.files.iter().filter(can_match).map(|file| file.path.clone()).collect()
+        base.adds().filter(can_match).map(|file| file.path.clone()).collect()
     }
 
     fn verdict_output(&self) -> Result<FileOutput> {

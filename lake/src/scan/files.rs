@@ -1,5 +1,7 @@
 //! From data files to a Parquet scan.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -57,10 +59,9 @@ impl FileScan {
         self.columns.table_schema()
     }
 
-    fn partitioned_file(&self, file: &Add) -> DataFusionResult<PartitionedFile> {
-        let folder = self.folder.path().map_err(DataFusionError::from)?;
-        let relative = Path::parse(&file.path).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let location = folder.parts().chain(relative.parts()).collect::<Path>();
+    fn partitioned_file(&self, folder: &Path, file: &Add) -> DataFusionResult<PartitionedFile> {
+        let location = Path::parse(format!("{folder}/{}", file.path));
+        let location = location.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let meta = ObjectMeta {
             location,
             last_modified: chrono::DateTime::from_timestamp_millis(file.modification_time).unwrap_or_default(),
@@ -98,14 +99,17 @@ pub(crate) fn partition_value(text: Option<&str>, kind: &DataType) -> DataFusion
 pub(super) fn plan_files(
     state: &dyn Session,
     scan: FileScan,
-    files: Vec<Add>,
+    files: Vec<Arc<Add>>,
     predicate: Option<Arc<dyn PhysicalExpr>>,
     projection: Vec<usize>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let statistics = scan_statistics(&files, scan.schema());
+    let folder = scan.folder.path().map_err(DataFusionError::from)?;
     let groups = balance(files, state.config().target_partitions())
         .into_iter()
-        .map(|group| group.iter().map(|file| scan.partitioned_file(file)).collect::<DataFusionResult<Vec<_>>>())
+        .map(|group| {
+            group.iter().map(|file| scan.partitioned_file(&folder, file)).collect::<DataFusionResult<Vec<_>>>()
+        })
         .map(|group| group.map(FileGroup::new))
         .collect::<DataFusionResult<Vec<_>>>()?;
     let options =
@@ -126,29 +130,32 @@ pub(super) fn plan_files(
 /// Spreads files over tasks: the largest first, each to the task that has the least so far.
 ///
 /// Always at least one (possibly empty) group, since a scan without a partition confuses the planner.
-fn balance(mut files: Vec<Add>, slots: usize) -> Vec<Vec<Add>> {
+fn balance(mut files: Vec<Arc<Add>>, slots: usize) -> Vec<Vec<Arc<Add>>> {
     let size = |file: &Add| u64::try_from(file.size).unwrap_or(0);
-    let bytes: u64 = files.iter().map(size).sum();
+    let bytes: u64 = files.iter().map(|file| size(file)).sum();
     let by_size = usize::try_from(bytes.div_ceil(TASK_BYTES)).unwrap_or(usize::MAX);
     let wanted = if bytes < ONE_TASK_BYTES { 1 } else { by_size.max(slots) };
     let count = wanted.min(files.len()).max(1);
     files.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.path.cmp(&b.path)));
-    let mut groups: Vec<(u64, Vec<Add>)> = vec![(0, Vec::new()); count];
+    let mut groups: Vec<Vec<Arc<Add>>> = vec![Vec::new(); count];
+    // The group with the least is on top, of several the first one.
+    let mut loads: BinaryHeap<Reverse<(u64, usize)>> = (0..count).map(|group| Reverse((0, group))).collect();
     for file in files {
         // `count` is at least 1, so there always is a least loaded group.
-        if let Some(group) = groups.iter_mut().min_by_key(|group| group.0) {
-            group.0 += size(&file);
-            group.1.push(file);
+        if let Some(mut least) = loads.peek_mut() {
+            let Reverse((load, group)) = &mut *least;
+            *load += size(&file);
+            groups[*group].push(file);
         }
     }
-    groups.into_iter().map(|(_, files)| files).collect()
+    groups
 }
 
-fn scan_statistics(files: &[Add], schema: &SchemaRef) -> Statistics {
+fn scan_statistics(files: &[Arc<Add>], schema: &SchemaRef) -> Statistics {
     let mut statistics = Statistics::new_unknown(schema);
     let bytes: u64 = files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
     statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
-    let rows: Option<usize> = files.iter().map(FileStatistics::rows).sum();
+    let rows: Option<usize> = files.iter().map(|file| FileStatistics::rows(file)).sum();
     // Never exact: other writers' statistics are hints, and an exact count would replace the scan.
     statistics.num_rows = rows.map_or(Precision::Absent, Precision::Inexact);
     statistics
@@ -158,16 +165,16 @@ fn scan_statistics(files: &[Add], schema: &SchemaRef) -> Statistics {
 mod tests {
     use super::*;
 
-    fn file(path: &str, size: i64) -> Add {
-        serde_json::from_value(serde_json::json!({
+    fn file(path: &str, size: i64) -> Arc<Add> {
+        let add = serde_json::json!({
             "path": path, "size": size, "partitionValues": {}, "modificationTime": 0, "dataChange": true
-        }))
-        .unwrap()
+        });
+        Arc::new(serde_json::from_value(add).unwrap())
     }
 
     #[test]
     fn every_file_is_in_exactly_one_group_and_groups_are_even() {
-        let files: Vec<Add> = (0..50).map(|i| file(&format!("f{i}"), (i + 1) << 20)).collect();
+        let files: Vec<Arc<Add>> = (0..50).map(|i| file(&format!("f{i}"), (i + 1) << 20)).collect();
         let groups = balance(files, 4);
         let mut paths: Vec<String> = groups.iter().flatten().map(|file| file.path.clone()).collect();
         paths.sort();

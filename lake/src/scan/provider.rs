@@ -202,14 +202,15 @@ impl DeltaScan {
         Self { tables: tables.clone(), encoded, schema }
     }
 
-    async fn resolve(&self) -> Result<(TableUrl, Vec<Add>)> {
+    async fn resolve(&self) -> Result<(TableUrl, Vec<Arc<Add>>)> {
         match &self.encoded.source {
-            ScanSource::Files { folder, files } => Ok((folder.clone(), files.clone())),
+            ScanSource::Files { folder, files } => Ok((folder.clone(), files.iter().cloned().map(Arc::new).collect())),
             ScanSource::Changed { table, table_id, version, files_id, removed, added } => {
                 let pinned = self.tables.exactly(table, table_id, *version, *files_id).await?;
                 let removed: HashSet<&str> = removed.iter().map(String::as_str).collect();
                 let staying = pinned.files.iter().filter(|file| !removed.contains(file.path.as_str()));
-                Ok((table.clone(), staying.chain(added).cloned().collect()))
+                let added = added.iter().cloned().map(Arc::new);
+                Ok((table.clone(), staying.cloned().chain(added).collect()))
             }
             ScanSource::Version { table, table_id, version, files_id, subset } => {
                 let pinned = self.tables.exactly(table, table_id, *version, *files_id).await?;
@@ -302,7 +303,7 @@ impl TableProvider for DeltaScan {
 /// What a scan reads when some filters are given.
 struct Chosen {
     scan: FileScan,
-    files: Vec<Add>,
+    files: Vec<Arc<Add>>,
     predicate: Option<Arc<dyn PhysicalExpr>>,
 }
 
@@ -313,7 +314,7 @@ impl DeltaScan {
     /// When the log cannot be read, or a filter cannot be evaluated.
     pub async fn volume(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<Volume> {
         let Chosen { scan, files, .. } = self.choose(state, filters).await?;
-        let rows: Option<usize> = files.iter().map(FileStatistics::rows).sum();
+        let rows: Option<usize> = files.iter().map(|file| FileStatistics::rows(file)).sum();
         Ok(Volume {
             files: files.len() as u64,
             is_local: scan.is_local(),

@@ -69,11 +69,11 @@ impl FileStatistics {
 ///
 /// Exact, unlike [`prune`], which knows a partition value only as a range of one value and gives up on long lists.
 pub(super) fn prune_partitions(
-    files: Vec<Add>,
+    files: Vec<Arc<Add>>,
     predicate: &Arc<dyn PhysicalExpr>,
     schema: &SchemaRef,
     partition_columns: &[String],
-) -> DataFusionResult<Vec<Add>> {
+) -> DataFusionResult<Vec<Arc<Add>>> {
     let concerns_partitions = |part: &&Arc<dyn PhysicalExpr>| {
         let columns = collect_columns(part);
         !columns.is_empty() && columns.iter().all(|column| partition_columns.iter().any(|name| name == column.name()))
@@ -87,7 +87,7 @@ pub(super) fn prune_partitions(
     let mut values = Vec::with_capacity(partition_columns.len());
     for column in partition_columns {
         let field = schema.field_with_name(column)?.clone().with_nullable(true);
-        let of_file = |file: &Add| {
+        let of_file = |file: &Arc<Add>| {
             partition_value(file.partition_values.get(column).and_then(Option::as_deref), field.data_type())
         };
         let column = files.iter().map(of_file).collect::<DataFusionResult<Vec<_>>>()?;
@@ -109,24 +109,28 @@ pub(super) fn prune_partitions(
 
 /// Leaves out the files in which no row can satisfy `predicate`.
 pub(super) fn prune(
-    files: Vec<Add>,
+    files: Vec<Arc<Add>>,
     predicate: &Arc<dyn PhysicalExpr>,
     schema: &SchemaRef,
     partition_columns: &[String],
-) -> DataFusionResult<Vec<Add>> {
+) -> DataFusionResult<Vec<Arc<Add>>> {
     let pruning =
         PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(Arc::clone(predicate))?;
     if pruning.always_true() {
         return Ok(files);
     }
-    let statistics =
-        FileSet { parsed: files.iter().map(FileStatistics::of).collect(), files: &files, schema, partition_columns };
+    let statistics = FileSet {
+        parsed: files.iter().map(|file| FileStatistics::of(file)).collect(),
+        files: &files,
+        schema,
+        partition_columns,
+    };
     let kept = pruning.prune(&statistics)?;
     Ok(files.into_iter().zip(kept).filter_map(|(file, keep)| keep.then_some(file)).collect())
 }
 
 struct FileSet<'a> {
-    files: &'a [Add],
+    files: &'a [Arc<Add>],
     parsed: Vec<FileStatistics>,
     schema: &'a SchemaRef,
     partition_columns: &'a [String],

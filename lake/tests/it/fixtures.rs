@@ -401,7 +401,7 @@ pub fn count_of(actions: &[Value], kind: &str) -> usize {
     actions.iter().filter(|action| action.get(kind).is_some()).count()
 }
 
-pub fn paths(files: &[Add]) -> BTreeSet<String> {
+pub fn paths(files: &[Arc<Add>]) -> BTreeSet<String> {
     files.iter().map(|file| file.path.clone()).collect()
 }
 

@@ -16,6 +16,7 @@ mod interoperability;
 mod log;
 mod optimize;
 mod put;
+mod reopen;
 mod replace;
 mod review;
 mod scan;
