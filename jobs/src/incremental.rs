@@ -53,11 +53,20 @@ impl Dependency {
     }
 }
 
+impl Concern {
+    /// The units are the changed partitions, whatever changed in them.
+    pub(crate) const PARTITIONS: Self = Self::Partitions { columns: None };
+}
+
 /// One way from a change of an input to units of the job. Several add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concern {
     /// The units are the values of the input's partition column in the partitions that changed.
-    Partitions,
+    Partitions {
+        /// The columns of the input that matter to the job, if not all do: partitions in which rows differ in others
+        /// alone have not changed. That takes a look at the rows of what changed.
+        columns: Option<&'static [&'static str]>,
+    },
     /// The units are what a query over the rows that differ yields.
     Rows {
         /// The columns of the input that matter to the job. A row that differs in others alone has not changed.

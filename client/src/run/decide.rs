@@ -4,6 +4,7 @@
 //! the inputs say what changed since, and the job says which of its rows such changes concern
 //! ([`quickchat_jobs::Incremental`]). Where a log cannot tell, everything is computed: that is always right.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -44,8 +45,11 @@ pub enum Decision {
 pub struct Increment {
     /// What changed in the inputs.
     pub changes: Vec<InputChange>,
-    /// Units that the logs name, such as dates.
+    /// Units that the logs name, such as dates; of some it may turn out that nothing that matters has changed in them.
     pub units: BTreeSet<String>,
+    /// Those of them that are to be computed, whatever further questions tell.
+    #[serde(skip)]
+    pub(super) certain: BTreeSet<String>,
     /// Further units have to be asked for, by comparing rows of these inputs.
     #[serde(skip)]
     pub(super) questions: Vec<Question>,
@@ -75,7 +79,7 @@ pub struct InputChange {
 pub(super) struct Question {
     pub(super) table: TableName,
     pub(super) columns: &'static [&'static str],
-    pub(super) units: &'static str,
+    pub(super) units: Cow<'static, str>,
     pub(super) from_version: u64,
     /// Rows whose time is in this range (from, to, column) count now and did not count before.
     pub(super) became_past: Option<(i64, i64, &'static str)>,
@@ -221,10 +225,11 @@ async fn compare(
             return Ok(Err(reason));
         }
     }
-    if is_at_start(job, target, &increment.units) {
+    increment.units.extend(increment.certain.iter().cloned());
+    if is_at_start(job, target, &increment.certain) {
         return Ok(Err(Reason::FirstDate));
     }
-    match increment.units.len() > MAX_UNITS {
+    match increment.certain.len() > MAX_UNITS {
         true => Ok(Err(Reason::ManyUnits)),
         false => Ok(Ok(increment)),
     }
@@ -252,7 +257,7 @@ fn instants(run: &Run, job: &Job, basis: &Basis, increment: &mut Increment) -> R
         if usize::try_from(now - then).is_ok_and(|days| days > MAX_UNITS) {
             return Err(Reason::ManyUnits);
         }
-        increment.units.extend((then + 1..=now).filter_map(date_text));
+        increment.certain.extend((then + 1..=now).filter_map(date_text));
     }
     Ok(())
 }
@@ -302,12 +307,21 @@ impl InputCheck<'_> {
         }
         for concern in concerns {
             match concern {
-                Concern::Partitions => increment.units.extend(self.partitions(&changes, &became_past)),
+                Concern::Partitions { columns } => {
+                    let partitions = self.partitions(&changes, &became_past);
+                    match self.partitions_question(*columns, &changes, &became_past) {
+                        Some(question) => {
+                            increment.units.extend(partitions);
+                            increment.questions.push(question);
+                        }
+                        None => increment.certain.extend(partitions),
+                    }
+                }
                 Concern::Rows { columns, units } => {
                     if !changes.is_empty() && is_old(&changes) {
                         return Ok(Err(Reason::HistoryGone { input: name }));
                     }
-                    increment.questions.push(self.question(columns, units, &became_past));
+                    increment.questions.push(self.question(columns, Cow::Borrowed(units), &became_past));
                 }
             }
         }
@@ -378,7 +392,24 @@ impl InputCheck<'_> {
         dates
     }
 
-    fn question(&self, columns: &'static [&'static str], units: &'static str, became_past: &BecamePast) -> Question {
+    /// In which of the changed partitions something changed that matters, where that can and need be asked.
+    fn partitions_question(
+        &self,
+        columns: Option<&'static [&'static str]>,
+        changes: &Changes,
+        became_past: &BecamePast,
+    ) -> Option<Question> {
+        let columns = columns.filter(|_| !changes.is_empty() && !is_old(changes))?;
+        let [partition] = self.input.pinned.partition_columns.as_slice() else { return None };
+        Some(self.question(columns, Cow::Owned(format!("SELECT {partition} FROM changed")), became_past))
+    }
+
+    fn question(
+        &self,
+        columns: &'static [&'static str],
+        units: Cow<'static, str>,
+        became_past: &BecamePast,
+    ) -> Question {
         Question {
             table: self.input.name.clone(),
             columns,

@@ -82,9 +82,10 @@ impl fmt::Display for Increment {
         if !changes.is_empty() {
             write!(f, ": {}", changes.join("; "))?;
         }
+        let at_most = if self.certain.len() < self.units.len() { "at most " } else { "" };
         match (self.units.first(), self.units.last()) {
-            (Some(only), Some(last)) if only == last => write!(f, "; {only}")?,
-            (Some(first), Some(last)) => write!(f, "; {} from {first} to {last}", self.units.len())?,
+            (Some(only), Some(last)) if only == last => write!(f, "; {at_most}{only}")?,
+            (Some(first), Some(last)) => write!(f, "; {at_most}{} from {first} to {last}", self.units.len())?,
             _ => {}
         }
         Ok(())

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use quickchat_jobs::{Catalog, EventTime, Job, TableName};
 use quickchat_lake::scan::{DeltaScan, Subset};
@@ -33,7 +36,7 @@ pub(super) async fn resolve(
     increment: &Increment,
     target: &PinnedTable,
 ) -> Result<Result<BTreeSet<String>, Reason>, RunError> {
-    let mut units = increment.units.clone();
+    let mut units = increment.certain.clone();
     for question in &increment.questions {
         units.extend(concerned(run, job, inputs, question).await?);
         if units.len() > MAX_UNITS {
@@ -51,9 +54,32 @@ async fn concerned(run: &Run, job: &Job, inputs: &Inputs, question: &Question) -
     let input = inputs.get(&question.table).ok_or_else(|| RunError::Definition { job: job.name().to_string() })?;
     let context = inputs.session(run, job)?;
     register_versions(run, job, &context, input, question.from_version).await?;
-    let sql = question_sql(&run.catalog, question)?;
-    let plan = plan_sql(job, &context, &sql, parameters(run, question)).await?;
-    ask_for_texts(run, job, plan, &format!("what {} concerns", question.table)).await
+    let plan = async |units: &str| {
+        let sql = question_sql(&run.catalog, question, units)?;
+        plan_sql(job, &context, &sql, parameters(run, question)).await
+    };
+    let label = format!("what {} concerns", question.table);
+    let which = plan(&question.units).await?;
+    // What does not look at changed rows alone may look at a lot, for nothing if there are none.
+    if asks_other_tables(&which).map_err(plan_error(job))? {
+        let any = plan("SELECT 'any' FROM changed LIMIT 1").await?;
+        if ask_for_texts(run, job, any, &label).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+    }
+    ask_for_texts(run, job, which, &label).await
+}
+
+/// Whether a question reads more than the two versions that it compares.
+fn asks_other_tables(plan: &LogicalPlan) -> DataFusionResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= scan.table_name.schema() != Some(SCHEMA);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 /// Makes the files visible that one of the two versions has and the other has not, and the input as a whole.
@@ -85,12 +111,16 @@ async fn register_versions(
 }
 
 /// The question as SQL. Names of columns come from the catalog, so they need no quoting.
-fn question_sql(catalog: &Catalog, question: &Question) -> Result<String, RunError> {
+fn question_sql(catalog: &Catalog, question: &Question, units: &str) -> Result<String, RunError> {
     let name = question.table.to_string();
     let contract = catalog.job(&name).ok_or(RunError::Definition { job: name })?.contract();
     let key = contract.key();
-    let columns: Vec<&str> =
-        key.iter().chain(question.columns.iter().filter(|column| !key.contains(column))).copied().collect();
+    let mut columns: Vec<&str> = Vec::new();
+    for column in key.iter().chain(question.columns).copied().chain(contract.partition()) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
     let list = columns.join(", ");
     let ours: Vec<String> = columns.iter().map(|column| format!("ours.{column} AS {column}")).collect();
     let ours = ours.join(", ");
@@ -112,7 +142,7 @@ fn question_sql(catalog: &Catalog, question: &Question) -> Result<String, RunErr
         hashed("before"),
         hashed("after"),
         changed.join(" UNION ALL "),
-        question.units,
+        units,
         MAX_UNITS + 1
     ))
 }

@@ -83,22 +83,25 @@ pub(super) const JOB: JobDefinition = JobDefinition {
             },
             Dependency {
                 table: TableName::new("silver", "messages"),
-                concerns: &[Concern::Partitions],
+                // Not who has read a message, or that it was edited.
+                concerns: &[Concern::Partitions {
+                    columns: Some(&["conversation_id", "message_type", "attachment_bytes", "created_at"]),
+                }],
                 time: EventTime::Column("created_at"),
             },
             Dependency {
                 table: TableName::new("silver", "calls"),
-                concerns: &[Concern::Partitions],
+                concerns: &[Concern::PARTITIONS],
                 time: EventTime::Column("created_at"),
             },
             Dependency {
                 table: TableName::new("silver", "reactions"),
-                concerns: &[Concern::Partitions],
+                concerns: &[Concern::PARTITIONS],
                 time: EventTime::Column("reacted_at"),
             },
             Dependency {
                 table: TableName::new("silver", "user_activity"),
-                concerns: &[Concern::Partitions],
+                concerns: &[Concern::PARTITIONS],
                 // Activity after as_of_date is not looked at; the dates that as_of_date has passed are new ones.
                 time: EventTime::Ignored,
             },

@@ -52,7 +52,7 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         unit: Some("created_date"),
         inputs: &[Dependency {
             table: TableName::new("bronze", "calls"),
-            concerns: &[Concern::Partitions],
+            concerns: &[Concern::PARTITIONS],
             time: EventTime::Ignored,
         }],
         is_calendar: false,

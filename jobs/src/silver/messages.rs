@@ -73,7 +73,7 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         inputs: &[
             Dependency {
                 table: TableName::new("bronze", "messages"),
-                concerns: &[Concern::Partitions],
+                concerns: &[Concern::PARTITIONS],
                 time: EventTime::Ignored,
             },
             Dependency {

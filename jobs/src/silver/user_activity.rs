@@ -65,7 +65,10 @@ pub(super) const JOB: JobDefinition = JobDefinition {
             Dependency {
                 table: TableName::new("silver", "messages"),
                 concerns: &[
-                    Concern::Partitions,
+                    // Not who has read a message, or that it was edited.
+                    Concern::Partitions {
+                        columns: Some(&["conversation_id", "sender_id", "has_attachments", "created_at"]),
+                    },
                     // A first message that came late, or went away, makes another message the first of its sender in
                     // the conversation: the earliest one on a date that did not change.
                     Concern::Rows {
@@ -93,13 +96,13 @@ pub(super) const JOB: JobDefinition = JobDefinition {
             },
             Dependency {
                 table: TableName::new("silver", "reactions"),
-                concerns: &[Concern::Partitions],
+                concerns: &[Concern::PARTITIONS],
                 time: EventTime::Column("reacted_at"),
             },
-            Dependency { table: TableName::new("silver", "calls"), concerns: &[Concern::Partitions], time: CALL_TIME },
+            Dependency { table: TableName::new("silver", "calls"), concerns: &[Concern::PARTITIONS], time: CALL_TIME },
             Dependency {
                 table: TableName::new("silver", "user_sessions"),
-                concerns: &[Concern::Partitions],
+                concerns: &[Concern::PARTITIONS],
                 time: EventTime::Column("session_start"),
             },
         ],

@@ -34,7 +34,10 @@ fn jobs_declare_inputs_that_they_read_and_columns_that_these_have() {
         for concern in dependency.concerns {
             match concern {
                 // The units are taken from the log, where partition values are.
-                Concern::Partitions => assert!(input.partition().is_some(), "{about}: it has no partitions"),
+                Concern::Partitions { columns } => {
+                    assert!(input.partition().is_some(), "{about}: it has no partitions");
+                    columns.unwrap_or_default().iter().for_each(|name| column(name));
+                }
                 Concern::Rows { columns, .. } => columns.iter().for_each(|name| column(name)),
             }
         }
