@@ -105,6 +105,31 @@ async fn results_keep_the_order_and_the_partitions_are_fetched_once() {
     assert_eq!(rows(&batches), "139 138 137 136 135");
 }
 
+/// A list with a null in it holds, as far as anybody knows, every value. A task that sees only a part of the list must
+/// not conclude otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_not_in_a_list_with_a_null() {
+    let cluster = embedded(2).await;
+    let data = Csv::new(4, 50);
+    // Numbers from 0 to 199; the lists are 0 to 9, the same with a null for 7, and empty.
+    for (list, expected) in [
+        ("select v % 10 from numbers", "190"),
+        ("select nullif(v % 10, 7) from numbers", "0"),
+        ("select v from numbers where v > 1000", "200"),
+    ] {
+        let sql = format!("select count(*) as n from numbers where v not in ({list})");
+        assert_eq!(run_on(&cluster, &data, &sql).await, expected, "in several tasks: {list}");
+    }
+    // Without a file to read a query is one task.
+    for (list, expected) in [("(1), (2)", "1"), ("(1), (null)", "0"), ("(null)", "0")] {
+        let sql = format!(
+            "select count(*) as n from (values (1), (3)) as a (x) where x not in (select y from (values {list}) as b (y))"
+        );
+        assert_eq!(rows(&run(&cluster, &sql).await), expected, "in one task: {list}");
+    }
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_are_told_apart() {
     let cluster = embedded(2).await;
