@@ -25,7 +25,7 @@ class Compare(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         cls.exports = pathlib.Path(cls.folder.name, "exports")
         cls.as_of = parse_iso(AS_OF)
-        random_export.write([cls.exports], 17, 200, cls.as_of)
+        random_export.write([cls.exports], 18, random_export.circles_of(18, 200, cls.as_of, [0]))
         cls.expected = compare.Expected([cls.exports], cls.as_of)
         cls.lake = pathlib.Path(cls.folder.name, "lake")
         write_lake(cls.lake, cls.expected, cls.as_of)
