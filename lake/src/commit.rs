@@ -85,6 +85,7 @@ pub enum Outcome {
 
 /// Commits on top of `base`, the version that the writer has read (none: the table is to be created).
 pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable>, commit: Commit) -> Result<Outcome> {
+    tables.stores().ensure_creates_once(table).await?;
     let log = tables.log_store(table)?;
     let bytes = encode(table, base.is_none(), &commit)?;
     let mut version = base.map_or(0, |base| base.version + 1);

@@ -36,6 +36,14 @@ pub enum LakeError {
         /// The store's own error.
         source: object_store::Error,
     },
+    /// The store overwrites where it was told to create, so commits to it could be lost.
+    #[error(
+        "the object store {store} overwrote an object that it was told to create only if there was none; two writers would lose each other's versions, so nothing is written. Use a store that honours the condition `If-None-Match: *`, or have what stands before it pass the condition on"
+    )]
+    Unconditional {
+        /// Scheme and authority.
+        store: String,
+    },
     /// Reading or writing an object failed.
     #[error("cannot {action} {path}: {source}")]
     Object {
@@ -171,6 +179,7 @@ impl LakeError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Location { .. }
+            | Self::Unconditional { .. }
             | Self::NoTable { .. }
             | Self::NoVersion { .. }
             | Self::Vacuumed { .. }

@@ -3,6 +3,10 @@
 //! A plan names a store by scheme and authority only (`s3://bucket`). Each process opens it from its own environment
 //! (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, web identity, instance metadata, …) when it is first used, and keeps it.
 //! Ballista's own way, credentials as session settings, would write them into job settings, logs and REST answers.
+//!
+//! A commit is right only where a store creates an object if and only if there is none. Some S3-compatible stores, and
+//! proxies before them, overlook the condition and overwrite; two writers would then lose each other's versions without
+//! notice. So a process tries it out before its first commit to a store, and refuses to write where it fails.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,18 +14,32 @@ use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::{LakeError, Result};
+use crate::{LakeError, Result, TableUrl};
 
 /// A registry of object stores, opened on first use. Cheap to clone; clones share their stores.
 #[derive(Clone, Default)]
 pub struct ObjectStores {
-    open: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
+    open: Arc<Mutex<HashMap<String, Opened>>>,
+}
+
+#[derive(Clone)]
+struct Opened {
+    store: Arc<dyn ObjectStore>,
+    /// Set when the store was seen to honour create-if-absent.
+    creates_once: Arc<OnceCell<()>>,
+}
+
+impl Opened {
+    fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, creates_once: Arc::default() }
+    }
 }
 
 impl ObjectStores {
@@ -32,14 +50,53 @@ impl ObjectStores {
 
     /// The store that holds `url`; its paths start at the store's root.
     pub fn get(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        Ok(self.open(url)?.store)
+    }
+
+    fn open(&self, url: &Url) -> Result<Opened> {
         let key = key(url);
         let mut open = self.open.lock();
-        if let Some(store) = open.get(&key) {
-            return Ok(Arc::clone(store));
+        if let Some(opened) = open.get(&key) {
+            return Ok(opened.clone());
         }
-        let store = connect(url).map_err(|source| LakeError::Store { store: key.clone(), source })?;
-        open.insert(key, Arc::clone(&store));
-        Ok(store)
+        let opened = Opened::new(connect(url).map_err(|source| LakeError::Store { store: key.clone(), source })?);
+        open.insert(key, opened.clone());
+        Ok(opened)
+    }
+
+    /// Makes sure that versions can be committed to the store of a table: that it creates an object only where there is
+    /// none. Tried once a process and store, by an object in the table's folder that is removed again.
+    pub(crate) async fn ensure_creates_once(&self, table: &TableUrl) -> Result<()> {
+        // The operating system's word is good enough.
+        if table.url().scheme() == "file" {
+            return Ok(());
+        }
+        let opened = self.open(table.url())?;
+        opened.creates_once.get_or_try_init(|| try_to_create_twice(&opened.store, table)).await?;
+        Ok(())
+    }
+}
+
+/// Creates an object, and then the same again, which must fail.
+async fn try_to_create_twice(store: &Arc<dyn ObjectStore>, table: &TableUrl) -> Result<()> {
+    let path = table.path()?.join("_probe").join(uuid::Uuid::now_v7().to_string());
+    let create = || store.put_opts(&path, PutPayload::from_static(b"probe"), PutOptions::from(PutMode::Create));
+    let first = create().await;
+    let second = match &first {
+        Ok(_) => create().await.map(|_| ()),
+        Err(_) => Ok(()),
+    };
+    // Also when the answer to the first was lost.
+    if let Err(error) = store.delete(&path).await
+        && !matches!(error, object_store::Error::NotFound { .. })
+    {
+        tracing::warn!(%path, %error, "an object that was made to try the store out could not be removed");
+    }
+    match (first, second) {
+        (Err(error), _) => Err(LakeError::object("write to", path, error)),
+        (Ok(_), Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })) => Ok(()),
+        (Ok(_), Err(error)) => Err(LakeError::object("write to", path, error)),
+        (Ok(_), Ok(())) => Err(LakeError::Unconditional { store: table.store().to_owned() }),
     }
 }
 
@@ -69,13 +126,14 @@ impl fmt::Debug for ObjectStores {
 
 impl ObjectStoreRegistry for ObjectStores {
     fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        self.open.lock().insert(key(url), store)
+        self.open.lock().insert(key(url), Opened::new(store)).map(|opened| opened.store)
     }
 
     fn deregister_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
         self.open
             .lock()
             .remove(&key(url))
+            .map(|opened| opened.store)
             .ok_or_else(|| DataFusionError::Configuration(format!("no object store is open for {}", key(url))))
     }
 

@@ -139,6 +139,26 @@ async fn a_commit_that_failed_is_an_error_and_leaves_the_table_as_it_was() {
 }
 
 #[tokio::test]
+async fn where_objects_are_overwritten_nothing_is_written() {
+    let bench = Bench::new();
+    let target = events(&bench);
+    bench.store.set_rule(|request, _| (request == Request::Put).then_some(Fault::Overwrite));
+    let error = bench.replace(&target, Scope::Table, &[event("a", "2026-01-01", 1)]).await.unwrap_err();
+    assert!(matches!(&error, LakeError::Unconditional { .. }), "{error:?}");
+    assert_eq!(error.class(), ErrorClass::User);
+    assert!(error.to_string().contains("s3://test overwrote"), "{error}");
+    let left: Vec<String> = bench.store.objects().await;
+    assert!(left.iter().all(|path| path.ends_with(".parquet")), "no version, no probe: {left:?}");
+    // It is tried again when somebody has mended the store.
+    bench.store.clear_rule();
+    bench.replace(&target, Scope::Table, &[event("a", "2026-01-01", 1)]).await.unwrap();
+    // And then no more.
+    bench.store.take_requests();
+    bench.replace(&target, Scope::Table, &[event("b", "2026-01-01", 1)]).await.unwrap();
+    assert!(bench.store.take_requests().iter().all(|(_, path)| !path.contains("_probe")));
+}
+
+#[tokio::test]
 async fn a_commit_is_one_request_and_lists_nothing() {
     let bench = Bench::new();
     let target = events(&bench);

@@ -38,6 +38,8 @@ pub enum Fault {
     RepeatLostAnswer,
     /// Somebody else writes this object just before.
     Precede(String),
+    /// The condition that there is no such object is overlooked.
+    Overwrite,
 }
 
 type Rule = Box<dyn FnMut(Request, &str) -> Option<Fault> + Send>;
@@ -147,6 +149,7 @@ impl ObjectStore for TestStore {
                 self.inner.put_opts(location, payload.clone(), options.clone()).await?;
                 self.inner.put_opts(location, payload, options).await
             }
+            Some(Fault::Overwrite) => self.inner.put_opts(location, payload, PutOptions::default()).await,
             Some(Fault::Precede(_)) | None => self.inner.put_opts(location, payload, options).await,
         }
     }
