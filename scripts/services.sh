@@ -221,7 +221,6 @@ main() {
   fi
   trap clean_up EXIT
   trap 'exit 130' INT
-  trap 'exit 143' TERM
   lock
   "$command" "$@"
 }

@@ -8,24 +8,26 @@ INSTALLED=$CACHE/services
 GO_VERSION=1.24.8
 
 # install_once NAME-VERSION COMMAND...: runs the command, which fills the folder given to it as last argument, unless it
-# has once succeeded. A folder that an interrupted installation left is made anew.
+# has once succeeded. What an interrupted installation left is removed first.
 install_once() {
   local folder=$INSTALLED/$1
   shift
   is_installed "${folder##*/}" && return
-  mkdir -p "$INSTALLED"
-  # Two checkouts share the cache.
-  exec 8>"$INSTALLED/lock"
+  # Another checkout may install the same at the same time.
+  mkdir -p "$folder"
+  exec 8<"$folder"
   flock 8
   if ! is_installed "${folder##*/}"; then
     say "Installing ${folder##*/}"
-    rm -rf "$folder"
-    mkdir "$folder"
+    find "$folder" -mindepth 1 -delete
     "$@" "$folder"
     touch "$folder/complete"
   fi
-  exec 8>&-
+  exec 8<&-
 }
+
+# A short name for what files say: what is built from other files is another version.
+digest() { cat "$@" | sha256sum | cut -c1-12; }
 
 is_installed() { [ -e "$INSTALLED/$1/complete" ]; }
 

@@ -3,16 +3,18 @@
 
 KAFKA_VERSION=4.1.0
 
+kafka_program() { printf 'kafka-%s-%s\n' "$KAFKA_VERSION" "$(digest "$ROOT/services/kafka/pom.xml")"; }
+
 kafka_named() {
   is_set KAFKA_BOOTSTRAP_SERVERS || return 1
   export_line QUICKCHAT_TEST_KAFKA_BROKERS "$(value_of KAFKA_BOOTSTRAP_SERVERS)"
 }
 
-kafka_installed() { is_installed "kafka-$KAFKA_VERSION" && command -v java >/dev/null; }
+kafka_installed() { is_installed "$(kafka_program)" && command -v java >/dev/null; }
 
 kafka_install() {
   ensure_commands java:default-jre-headless
-  install_once "kafka-$KAFKA_VERSION" download_kafka
+  install_once "$(kafka_program)" download_kafka
 }
 
 download_kafka() {
@@ -23,9 +25,9 @@ download_kafka() {
 
 kafka_launch() {
   kafka_properties "$1" >"$1/server.properties"
-  local java=(java -Xmx256m -Dorg.apache.logging.log4j.level=WARN -cp "$INSTALLED/kafka-$KAFKA_VERSION/*")
-  "${java[@]}" kafka.tools.StorageTool format --cluster-id "$(head -c 16 /dev/urandom | base64 | tr '+/' -_ | tr -d =)" \
-    --config "$1/server.properties" >>"$1/log" 2>&1
+  local java=(java -Xmx256m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$INSTALLED/$(kafka_program)/*")
+  "${java[@]}" kafka.tools.StorageTool format --cluster-id QuickChatTestsAAAAAAAA --config "$1/server.properties" \
+    >>"$1/log" 2>&1
   launch "$1" "${java[@]}" kafka.Kafka "$1/server.properties"
 }
 

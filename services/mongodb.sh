@@ -2,10 +2,8 @@
 # Sourced by scripts/services.sh: a server that speaks MongoDB's protocol, FerretDB on SQLite. MongoDB itself is in no
 # registry of packages.
 
-# The checksums pin FerretDB and all that it is built from, so they are part of the version.
-mongodb_program() {
-  printf 'ferretdb-1.24.2-%s\n' "$(cat "$ROOT"/services/ferretdb/{go.sum,main.go} | sha256sum | cut -c1-12)"
-}
+# go.sum pins FerretDB and all that it is built from.
+mongodb_program() { printf 'ferretdb-1.24.2-%s\n' "$(digest "$ROOT"/services/ferretdb/{go.sum,main.go})"; }
 
 mongodb_named() {
   is_set MONGODB_URI || return 1
@@ -14,10 +12,13 @@ mongodb_named() {
 
 mongodb_installed() { is_installed "$(mongodb_program)"; }
 
-mongodb_install() { install_once "$(mongodb_program)" build_ferretdb; }
+mongodb_install() {
+  mongodb_installed && return
+  ensure_go
+  install_once "$(mongodb_program)" build_ferretdb
+}
 
 build_ferretdb() {
-  ensure_go
   (cd "$ROOT/services/ferretdb" && go build -trimpath -tags ferretdb_sqlite -o "$1/ferretdb" .) >&2
 }
 

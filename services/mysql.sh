@@ -31,11 +31,12 @@ mysql_install() {
 mysql_launch() {
   make_certificate "$1/tls" >>"$1/log" 2>&1
   mkdir "$1/tmp"
-  mariadb-install-db --no-defaults --datadir="$1/data" --user="$(id -un)" --skip-test-db \
+  mysql_rights "$(password "$1")" >"$1/rights.sql"
+  # `root`, or who else runs this, comes in by the socket only.
+  mariadb-install-db --no-defaults --datadir="$1/data" --user="$(id -un)" --skip-test-db --extra-file="$1/rights.sql" \
     --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" >>"$1/log" 2>&1
-  mysql_rights "$(password "$1")" >"$1/init.sql"
   local options=(
-    --no-defaults --user="$(id -un)" --datadir="$1/data" --tmpdir="$1/tmp" --init-file="$1/init.sql"
+    --no-defaults --user="$(id -un)" --datadir="$1/data" --tmpdir="$1/tmp"
     # Relative to the data folder, as the path of a socket may not be long.
     --socket=socket --pid-file=pid --bind-address=127.0.0.1 --port="$(port "$1")"
     --ssl-ca="$1/tls/ca.pem" --ssl-cert="$1/tls/server.pem" --ssl-key="$1/tls/server.key"
@@ -47,17 +48,16 @@ mysql_launch() {
   launch "$1" mariadbd "${options[@]}"
 }
 
-# What the server runs, a statement a line, before it lets anybody in. `root` comes by the socket only, as it was
-# installed.
+# What the user of the tests may do, and the one time zone that the tests call by name.
 mysql_rights() {
   cat <<SQL
+FLUSH PRIVILEGES;
 CREATE DATABASE quickchat CHARACTER SET utf8mb4;
 CREATE USER quickchat IDENTIFIED BY '$1';
 GRANT ALL ON \`quickchat%\`.* TO quickchat;
-INSERT INTO mysql.time_zone (Use_leap_seconds) VALUES ('N');
-SET @utc = LAST_INSERT_ID();
-INSERT INTO mysql.time_zone_name (Name, Time_zone_id) VALUES ('UTC', @utc);
-INSERT INTO mysql.time_zone_transition_type (Time_zone_id, Transition_type_id, Offset, Is_DST, Abbreviation) VALUES (@utc, 0, 0, 0, 'UTC');
+INSERT INTO mysql.time_zone VALUES (1, 'N');
+INSERT INTO mysql.time_zone_name VALUES ('UTC', 1);
+INSERT INTO mysql.time_zone_transition_type VALUES (1, 0, 0, 0, 'UTC');
 SQL
 }
 
@@ -75,8 +75,8 @@ mysql_exports() {
 make_certificate() (
   mkdir "$1"
   cd "$1" || exit
-  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30)
-  openssl req -x509 "${key[@]}" -subj '/CN=QuickChat tests' -keyout ca.key -out ca.pem
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  openssl req -x509 "${key[@]}" -days 30 -subj '/CN=QuickChat tests' -keyout ca.key -out ca.pem
   openssl req "${key[@]}" -subj /CN=localhost -keyout server.key -out server.csr
   openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out server.pem \
     -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1')
