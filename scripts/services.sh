@@ -71,7 +71,7 @@ start_all() {
   for service in "$@"; do
     if "${service}_named" >/dev/null; then
       say "$service: the environment names a server"
-    elif is_running "$RUN/$service" && within "$SECONDS_TO_START" answers "$RUN/$service"; then
+    elif is_running "$RUN/$service" && settles "$RUN/$service"; then
       say "$service: runs already"
     else
       wanted+=("$service")
@@ -109,6 +109,12 @@ local_install() { "${1}_install"; }
 local_start() {
   mkdir "$1/data"
   "${1##*/}_launch" "$1"
+  settles "$1"
+}
+
+# Waits until a server answers; fails when it dies instead, or takes too long.
+settles() {
+  [ "$(backend "$1")" = local ] || return 0
   within "$SECONDS_TO_START" answers_or_dead "$1" && alive "$1"
 }
 
