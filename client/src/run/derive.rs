@@ -86,27 +86,29 @@ impl Step<'_> {
         let failed = plan_error(self.job);
         let concerned = self.among(unit, units).map_err(&failed)?;
         let rows = frame(&context, query).filter(concerned.clone()).map_err(&failed)?;
-        let keeping = |scan| keep(&context, scan, concerned.clone());
+        let kept = || {
+            let stored = DeltaScan::of(self.run.lake.tables(), stored);
+            keep(&context, stored, concerned.clone()).map_err(&failed)
+        };
         match (self.job.write_mode(), self.job.contract().partition()) {
             (WriteMode::ReplaceTable, Some(column)) if column == unit => {
                 self.replace(rows.into_unoptimized_plan(), &partitions(column, units)).await
             }
-            (WriteMode::ReplaceTable, None) => {
-                let stored = keeping(DeltaScan::of(self.run.lake.tables(), stored)).map_err(&failed)?;
-                self.replace(self.together(stored, rows)?, &Scope::Table).await
-            }
+            (WriteMode::ReplaceTable, None) => self.replace(self.together(kept()?, rows)?, &Scope::Table).await,
             (WriteMode::ReplaceTable, Some(column)) => self.scattered(column, rows, stored, concerned).await,
-            (WriteMode::ReplacePartitions, Some(column)) => {
-                // The query's other dates are none of an increment's business: they came with the date's first run.
-                let dates = BTreeSet::from([self.as_of_date()?]);
-                let of_date = self.among(column, &dates).map_err(&failed)?;
-                let kept = keeping(DeltaScan::of(self.run.lake.tables(), stored));
-                let kept = kept.and_then(|kept| kept.filter(of_date.clone())).map_err(&failed)?;
-                let rows = rows.filter(of_date).map_err(&failed)?;
-                self.replace(self.together(kept, rows)?, &partitions(column, &dates)).await
-            }
+            (WriteMode::ReplacePartitions, Some(column)) => self.of_the_date(column, rows, kept()?).await,
             (WriteMode::ReplacePartitions, None) | (WriteMode::Upsert { .. }, _) => Err(self.misdefined()),
         }
+    }
+
+    /// The run's date gets the units' rows beside those that stay. What else the query yields, rows of earlier dates,
+    /// came with the date's first run.
+    async fn of_the_date(&self, column: &str, rows: DataFrame, kept: DataFrame) -> Result<Written, RunError> {
+        let dates = BTreeSet::from([self.as_of_date()?]);
+        let within = |rows: DataFrame| self.among(column, &dates).and_then(|date| rows.filter(date));
+        let failed = plan_error(self.job);
+        let (rows, kept) = (within(rows).map_err(&failed)?, within(kept).map_err(&failed)?);
+        self.replace(self.together(kept, rows)?, &partitions(column, &dates)).await
     }
 
     /// The date that the run's rows are of, as partition values are written.
