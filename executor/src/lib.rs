@@ -23,6 +23,7 @@ mod scheduler_url;
 mod server;
 mod stop_check;
 mod task_engine;
+mod task_pool;
 mod task_runtime;
 mod work_dir;
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use ballista_executor::runtime_cache::SessionRuntimeCache;
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
+
+use crate::task_pool::TaskPool;
 
 /// Makes runtimes of tasks.
 #[derive(Debug)]
@@ -27,9 +28,7 @@ impl TaskRuntimes {
     /// A runtime for a task that takes `slots` slots.
     pub(crate) fn for_task(&self, slots: u32) -> Result<Arc<RuntimeEnv>> {
         let bytes = self.bytes_per_slot.saturating_mul(slots.max(1) as usize);
-        RuntimeEnvBuilder::from_runtime_env(&self.base)
-            .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
-            .build_arc()
+        RuntimeEnvBuilder::from_runtime_env(&self.base).with_memory_pool(Arc::new(TaskPool::new(bytes))).build_arc()
     }
 }
 
