@@ -53,11 +53,6 @@ impl Dependency {
     }
 }
 
-impl Concern {
-    /// The units are the changed partitions, whatever changed in them.
-    pub(crate) const PARTITIONS: Self = Self::Partitions { columns: None };
-}
-
 /// One way from a change of an input to units of the job. Several add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concern {
@@ -75,6 +70,11 @@ pub enum Concern {
         /// the tables that the job reads are there too, as they are now.
         units: &'static str,
     },
+}
+
+impl Concern {
+    /// The units are the changed partitions, whatever changed in them.
+    pub(crate) const PARTITIONS: Self = Self::Partitions { columns: None };
 }
 
 /// How a job's result depends on `as_of` through the rows of one input.

@@ -3,7 +3,7 @@
 use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
-use crate::gold::{MEMBERS_AND_SENDERS, USERS};
+use crate::gold::{ITS_USER, MEMBERS_AND_SENDERS, USERS};
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::query::Query;
@@ -91,13 +91,13 @@ pub(super) const JOB: JobDefinition = JobDefinition {
                 table: TableName::new("silver", "user_activity"),
                 concerns: &[Concern::Rows {
                     columns: &["messages_sent", "messages_received", "is_active_day"],
-                    units: "SELECT user_id FROM changed",
+                    units: ITS_USER,
                 }],
                 time: EventTime::Ignored,
             },
             Dependency {
                 table: TableName::new("silver", "user_sessions"),
-                concerns: &[Concern::Rows { columns: &["session_end"], units: "SELECT user_id FROM changed" }],
+                concerns: &[Concern::Rows { columns: &["session_end"], units: ITS_USER }],
                 time: EventTime::Column("session_start"),
             },
         ],

@@ -18,10 +18,13 @@ use crate::job::JobDefinition;
 use crate::table_name::TableName;
 use crate::view::ViewDefinition;
 
+/// Whom a changed row about a user concerns.
+const ITS_USER: &str = "SELECT user_id FROM changed";
+
 /// Tables with a row per user have one for each user created before as_of.
 const USERS: Dependency = Dependency {
     table: TableName::new("silver", "users"),
-    concerns: &[Concern::Rows { columns: &["created_at"], units: "SELECT user_id FROM changed" }],
+    concerns: &[Concern::Rows { columns: &["created_at"], units: ITS_USER }],
     time: EventTime::Column("created_at"),
 };
 

@@ -3,7 +3,7 @@
 use crate::check::Check;
 use crate::column::{Column, ColumnType};
 use crate::contract::Contract;
-use crate::gold::{MEMBERS_AND_SENDERS, USERS};
+use crate::gold::{ITS_USER, MEMBERS_AND_SENDERS, USERS};
 use crate::incremental::{Concern, Dependency, EventTime, Incremental};
 use crate::job::{JobDefinition, Schedule, WriteMode};
 use crate::query::Query;
@@ -131,7 +131,7 @@ pub(super) const JOB: JobDefinition = JobDefinition {
                         "total_call_duration_minutes",
                         "is_active_day",
                     ],
-                    units: "SELECT user_id FROM changed",
+                    units: ITS_USER,
                 }],
                 time: EventTime::Ignored,
             },
