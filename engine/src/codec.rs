@@ -15,17 +15,19 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use quickchat_lake::snapshot::Tables;
+use quickchat_sources::Connections;
 
 /// Codec of logical plans.
 #[derive(Debug)]
 pub(crate) struct LogicalCodec {
     tables: Tables,
+    connections: Connections,
     rest: BallistaLogicalExtensionCodec,
 }
 
 impl LogicalCodec {
-    pub(crate) fn new(tables: Tables) -> Self {
-        Self { tables, rest: BallistaLogicalExtensionCodec::default() }
+    pub(crate) fn new(tables: Tables, connections: Connections) -> Self {
+        Self { tables, connections, rest: BallistaLogicalExtensionCodec::default() }
     }
 }
 
@@ -55,7 +57,7 @@ impl LogicalExtensionCodec for LogicalCodec {
             return provider;
         }
         if quickchat_sources::codec::is_provider(buf) {
-            return quickchat_sources::codec::decode_provider(buf);
+            return quickchat_sources::codec::decode_provider(buf, &self.connections);
         }
         self.rest.try_decode_table_provider(buf, table_ref, schema, ctx)
     }
@@ -110,7 +112,14 @@ impl LogicalExtensionCodec for LogicalCodec {
 /// Codec of physical plans.
 #[derive(Debug, Default)]
 pub(crate) struct PhysicalCodec {
+    connections: Connections,
     rest: BallistaPhysicalExtensionCodec,
+}
+
+impl PhysicalCodec {
+    pub(crate) fn new(connections: Connections) -> Self {
+        Self { connections, rest: BallistaPhysicalExtensionCodec::default() }
+    }
 }
 
 impl PhysicalExtensionCodec for PhysicalCodec {
@@ -123,7 +132,9 @@ impl PhysicalExtensionCodec for PhysicalCodec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match quickchat_lake::codec::decode_physical(buf, inputs) {
             Some(plan) => plan,
-            None if quickchat_sources::codec::is_plan(buf) => quickchat_sources::codec::decode_plan(buf, inputs),
+            None if quickchat_sources::codec::is_plan(buf) => {
+                quickchat_sources::codec::decode_plan(buf, inputs, &self.connections)
+            }
             None => self.rest.try_decode(buf, inputs, ctx, proto_converter),
         }
     }

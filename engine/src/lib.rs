@@ -21,14 +21,16 @@ use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
 use quickchat_lake::snapshot::Tables;
 use quickchat_lake::stores::ObjectStores;
+use quickchat_sources::Connections;
 
 use plan::LakeQueryPlanner;
 pub use settings::{GRPC_MESSAGE_BYTES, session_config};
 
-/// Codecs, functions, planner and object stores of one process. Cheap to clone; clones share what they have opened.
+/// Codecs, functions, planner, object stores and live systems of one process. Cheap to clone; clones share what they have opened.
 #[derive(Debug, Clone)]
 pub struct Engine {
     tables: Tables,
+    connections: Connections,
     functions: Arc<Functions>,
 }
 
@@ -52,7 +54,11 @@ impl Engine {
     pub fn new(more: Vec<Arc<datafusion::logical_expr::ScalarUDF>>) -> Self {
         let mut functions = builtin_functions();
         functions.scalar.extend(more);
-        Self { tables: Tables::new(ObjectStores::new()), functions: Arc::new(functions) }
+        Self {
+            tables: Tables::new(ObjectStores::new()),
+            connections: Connections::from_environment(),
+            functions: Arc::new(functions),
+        }
     }
 
     /// The tables and object stores of this process.
@@ -60,14 +66,19 @@ impl Engine {
         &self.tables
     }
 
+    /// The live systems of this process.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Reads and writes logical plans: Ballista's own codec, and the nodes of this project.
     pub fn logical_codec(&self) -> Arc<dyn LogicalExtensionCodec> {
-        Arc::new(codec::LogicalCodec::new(self.tables.clone()))
+        Arc::new(codec::LogicalCodec::new(self.tables.clone(), self.connections.clone()))
     }
 
     /// Reads and writes physical plans: Ballista's own codec, and the nodes of this project.
     pub fn physical_codec(&self) -> Arc<dyn PhysicalExtensionCodec> {
-        Arc::new(codec::PhysicalCodec::default())
+        Arc::new(codec::PhysicalCodec::new(self.connections.clone()))
     }
 
     /// A runtime whose object stores are this process's, with the given bound on memory, if any.

@@ -12,6 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::exec::{Scan, SourceScanExec};
+use crate::live::Connections;
 use crate::{SourceError, SourceTable};
 
 /// First bytes of an encoded [`SourceTable`].
@@ -34,14 +35,14 @@ pub fn is_provider(bytes: &[u8]) -> bool {
     bytes.starts_with(PROVIDER_MAGIC)
 }
 
-/// Decodes a table that [`encode_provider`] encoded.
+/// Decodes a table that [`encode_provider`] encoded; live systems are reached over these connections.
 ///
 /// # Errors
 /// If the bytes are no table of this crate and version.
-pub fn decode_provider(bytes: &[u8]) -> Result<Arc<dyn TableProvider>> {
+pub fn decode_provider(bytes: &[u8], connections: &Connections) -> Result<Arc<dyn TableProvider>> {
     let json =
         bytes.strip_prefix(PROVIDER_MAGIC).ok_or_else(|| exec_datafusion_err!("these bytes are no source table"))?;
-    let table = SourceTable::from_json(json).map_err(DataFusionError::from)?;
+    let table = SourceTable::from_json(json, connections).map_err(DataFusionError::from)?;
     Ok(Arc::new(table))
 }
 
@@ -61,15 +62,20 @@ pub fn is_plan(bytes: &[u8]) -> bool {
     bytes.starts_with(PLAN_MAGIC)
 }
 
-/// Decodes a plan node that [`encode_plan`] encoded, over its decoded input.
+/// Decodes a plan node that [`encode_plan`] encoded, over its decoded input; live systems are reached over these
+/// connections.
 ///
 /// # Errors
 /// If the bytes are no plan node of this crate and version, or there is not exactly one input.
-pub fn decode_plan(bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn decode_plan(
+    bytes: &[u8],
+    inputs: &[Arc<dyn ExecutionPlan>],
+    connections: &Connections,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let json = bytes.strip_prefix(PLAN_MAGIC).ok_or_else(|| exec_datafusion_err!("these bytes are no source scan"))?;
     let [input] = inputs else {
         return Err(internal_datafusion_err!("a source scan has one input, not {}", inputs.len()));
     };
-    let scan = Scan::from_json(json).map_err(|error: SourceError| DataFusionError::from(error))?;
+    let scan = Scan::from_json(json, connections).map_err(|error: SourceError| DataFusionError::from(error))?;
     Ok(Arc::new(SourceScanExec::new(scan, Arc::clone(input))?))
 }

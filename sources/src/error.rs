@@ -160,6 +160,15 @@ pub enum SourceError {
         /// The registry's error.
         source: Box<DataFusionError>,
     },
+    /// A collection of objects was asked of a live system.
+    #[error("{collection} has no live system: its objects are listed in a store")]
+    NotLive {
+        /// The collection.
+        collection: &'static str,
+    },
+    /// A plan asks a folder for documents of a server, or the other way round.
+    #[error("a part of the source plan does not belong to it; client, scheduler and executors must be of one version")]
+    Misplaced,
     /// A plan or one of its split descriptors cannot be understood.
     #[error(
         "a part of the source plan cannot be understood ({what}); client, scheduler and executors must be of one version"
@@ -192,7 +201,9 @@ impl SourceError {
                     Fault::User
                 }
             }
-            Self::NoStore { .. } | Self::Plan { .. } | Self::Batch { .. } => Fault::Internal,
+            Self::NoStore { .. } | Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => {
+                Fault::Internal
+            }
             _ => Fault::User,
         }
     }

@@ -29,7 +29,8 @@ use futures::{StreamExt, stream};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use crate::read::{Reader, Site};
+use crate::live::Connections;
+use crate::read::{LiveSite, Place, Reader, Site};
 use crate::split::Work;
 use crate::table::parse_location;
 use crate::{Collection, SourceError, output_schema};
@@ -41,36 +42,69 @@ const DESCRIPTOR_COLUMN: &str = "split";
 #[derive(Debug, Clone)]
 pub(crate) struct Scan {
     pub(crate) collection: Collection,
-    pub(crate) store_url: ObjectStoreUrl,
-    pub(crate) root: Path,
+    pub(crate) place: ScanPlace,
     pub(crate) projection: Option<Vec<usize>>,
+}
+
+/// Where a scan reads.
+#[derive(Debug, Clone)]
+pub(crate) enum ScanPlace {
+    /// A folder of an object store.
+    Folder { store_url: ObjectStoreUrl, root: Path },
+    /// The live system that the collection comes from.
+    Live(Connections),
 }
 
 /// What travels of a scan.
 #[derive(Serialize, Deserialize)]
 struct Description {
     collection: Collection,
-    store_url: String,
-    root: String,
+    /// Store and root; none for a live system.
+    folder: Option<(String, String)>,
     projection: Option<Vec<usize>>,
 }
 
 impl Scan {
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, SourceError> {
-        let description = Description {
-            collection: self.collection,
-            store_url: self.store_url.as_str().to_owned(),
-            root: self.root.to_string(),
-            projection: self.projection.clone(),
+        let folder = match &self.place {
+            ScanPlace::Folder { store_url, root } => Some((store_url.as_str().to_owned(), root.to_string())),
+            ScanPlace::Live(_) => None,
         };
+        let description = Description { collection: self.collection, folder, projection: self.projection.clone() };
         serde_json::to_vec(&description).map_err(|source| SourceError::Plan { what: "a source scan", source })
     }
 
-    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, SourceError> {
+    pub(crate) fn from_json(bytes: &[u8], connections: &Connections) -> Result<Self, SourceError> {
         let description: Description =
             serde_json::from_slice(bytes).map_err(|source| SourceError::Plan { what: "a source scan", source })?;
-        let (store_url, root) = parse_location(&description.store_url, &description.root)?;
-        Ok(Self { collection: description.collection, store_url, root, projection: description.projection })
+        let place = match &description.folder {
+            Some((store_url, root)) => {
+                let (store_url, root) = parse_location(store_url, root)?;
+                ScanPlace::Folder { store_url, root }
+            }
+            None => ScanPlace::Live(connections.clone()),
+        };
+        Ok(Self { collection: description.collection, place, projection: description.projection })
+    }
+
+    /// The place as this process reaches it.
+    fn open(&self, context: &TaskContext) -> Result<Place> {
+        let Self { collection, projection, .. } = self;
+        match &self.place {
+            ScanPlace::Folder { store_url, root } => {
+                let store = context.runtime_env().object_store(store_url).map_err(|source| SourceError::NoStore {
+                    url: store_url.as_str().to_owned(),
+                    source: Box::new(source),
+                })?;
+                let site = Site::new(store, store_url.as_str(), root.clone(), *collection, projection.clone());
+                Ok(Place::Folder(Arc::new(site)))
+            }
+            ScanPlace::Live(connections) => Ok(Place::Live(Arc::new(LiveSite {
+                collection: *collection,
+                projection: projection.clone(),
+                connections: connections.clone(),
+            }))),
+        }
     }
 
     fn schema(&self) -> Result<SchemaRef> {
@@ -212,19 +246,10 @@ impl ExecutionPlan for SourceScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let store = context.runtime_env().object_store(&self.scan.store_url).map_err(|source| {
-            SourceError::NoStore { url: self.scan.store_url.as_str().to_owned(), source: Box::new(source) }
-        })?;
-        let site = Site::new(
-            store,
-            self.scan.store_url.as_str(),
-            self.scan.root.clone(),
-            self.scan.collection,
-            self.scan.projection.clone(),
-        );
+        let place = self.scan.open(&context)?;
         let task = Task {
             input: self.input.execute(partition, context)?,
-            site: Arc::new(site),
+            place,
             work: VecDeque::new(),
             reader: None,
             bytes_scanned: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
@@ -243,7 +268,7 @@ impl ExecutionPlan for SourceScanExec {
 /// One partition being read.
 struct Task {
     input: SendableRecordBatchStream,
-    site: Arc<Site>,
+    place: Place,
     work: VecDeque<Work>,
     reader: Option<Reader>,
     bytes_scanned: Count,
@@ -260,7 +285,7 @@ impl Task {
                 None => match self.next_work().await? {
                     Some(work) => {
                         self.bytes_scanned.add(usize::try_from(work.bytes()).unwrap_or(usize::MAX));
-                        self.reader.insert(Reader::open(Arc::clone(&self.site), work))
+                        self.reader.insert(Reader::open(&self.place, work)?)
                     }
                     None => return Ok(None),
                 },

@@ -25,6 +25,7 @@
 //! * `serde` structs per collection: they allocate per field, and a wrong type cannot be told from a bad date
 //!   without a second error channel.
 
+mod bson;
 pub mod codec;
 mod collection;
 mod column;
@@ -34,7 +35,10 @@ mod exec;
 mod export;
 mod instant;
 mod json;
+mod live;
 mod media;
+mod mongodb;
+mod mysql;
 mod read;
 mod schema;
 mod split;
@@ -44,6 +48,7 @@ pub use collection::{Collection, Origin};
 pub use error::{Fault, SourceError};
 pub use exec::SourceScanExec;
 pub use export::{ExportFile, ExportFolder, FileFormat};
+pub use live::{Connections, LiveNames, LiveRequest};
 pub use schema::{
     ORDINAL_COLUMN, OUTPUT_COLUMN, OUTPUT_DOCUMENT, OUTPUT_REJECT, OUTPUT_TALLY, READ_COLUMN, REJECT_COLUMN,
     output_schema, reject_fields,

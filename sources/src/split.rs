@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::SourceError;
 use crate::export::{ExportFile, FileFormat};
 use crate::media::KeyRange;
+use crate::mongodb::DocumentRange;
+use crate::mysql::RowRange;
 
 /// Bits of an ordinal that hold the position in the file: files of up to 16 TiB.
 const OFFSET_BITS: u32 = 44;
@@ -74,14 +76,18 @@ pub(crate) enum Work {
     Split(Split),
     /// A part of a media listing.
     Keys(KeyRange),
+    /// A part of a collection.
+    Documents(DocumentRange),
+    /// A part of a table.
+    Rows(RowRange),
 }
 
 impl Work {
-    /// Bytes that are read from the store; a listing's are not known.
+    /// Bytes that are read from the store; those of a listing and of a live system are not known.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Split(split) => split.end - split.start,
-            Self::Keys(_) => 0,
+            Self::Keys(_) | Self::Documents(_) | Self::Rows(_) => 0,
         }
     }
 }

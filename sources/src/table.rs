@@ -1,8 +1,9 @@
-//! A collection of an export as a DataFusion table.
+//! A collection as a DataFusion table: of an export, or of the live system that it comes from.
 //!
-//! The table travels to the scheduler as a description (collection, folder, files) and is cut into splits there, so
-//! a plan is small however large the export is, and the client reads nothing. Media objects are not even named: the
-//! scheduler finds out ranges of keys, and the executors list them.
+//! The table travels to the scheduler as a description (collection, and the folder and files, or what is asked of the
+//! live system) and is cut into splits there, so a plan is small however large the input is, and the client reads
+//! nothing. Neither documents nor media objects are counted out: the scheduler finds out ranges of their keys, and the
+//! executors read them.
 
 use std::sync::Arc;
 
@@ -16,36 +17,66 @@ use datafusion::physical_plan::ExecutionPlan;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use crate::exec::{Scan, SourceScanExec};
-use crate::media;
+use crate::exec::{Scan, ScanPlace, SourceScanExec};
+use crate::live::{Connections, LiveRequest};
 use crate::read::is_local;
 use crate::split::Work;
-use crate::{Collection, ExportFile, SourceError, SplitPolicy, output_schema};
+use crate::{Collection, ExportFile, Origin, SourceError, SplitPolicy, media, mongodb, mysql, output_schema};
 
-/// A collection of an export, with the schema of [`output_schema`].
+/// A collection, with the schema of [`output_schema`].
 #[derive(Debug, Clone)]
 pub struct SourceTable {
     collection: Collection,
-    store_url: ObjectStoreUrl,
-    root: Path,
-    files: Vec<ExportFile>,
+    input: Input,
     policy: SplitPolicy,
+    connections: Connections,
     schema: SchemaRef,
+}
+
+/// Where the collection is read.
+#[derive(Debug, Clone)]
+enum Input {
+    /// Files of a folder, or its media objects.
+    Folder { store_url: ObjectStoreUrl, root: Path, files: Vec<ExportFile> },
+    /// The live system.
+    Live(LiveRequest),
 }
 
 /// What travels of a table.
 #[derive(Serialize, Deserialize)]
 struct Description {
     collection: Collection,
-    store_url: String,
-    root: String,
-    files: Vec<ExportFile>,
+    input: InputDescription,
     policy: SplitPolicy,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum InputDescription {
+    Folder { store_url: String, root: String, files: Vec<ExportFile> },
+    Live(LiveRequest),
+}
+
 impl SourceTable {
-    pub(crate) fn new(collection: Collection, store_url: ObjectStoreUrl, root: Path, files: Vec<ExportFile>) -> Self {
-        Self { collection, store_url, root, files, policy: SplitPolicy::default(), schema: output_schema(collection) }
+    fn new(collection: Collection, input: Input, connections: Connections) -> Self {
+        Self { collection, input, policy: SplitPolicy::default(), connections, schema: output_schema(collection) }
+    }
+
+    /// The collection in files of a folder.
+    pub(crate) fn of_files(
+        collection: Collection,
+        store_url: ObjectStoreUrl,
+        root: Path,
+        files: Vec<ExportFile>,
+    ) -> Self {
+        Self::new(collection, Input::Folder { store_url, root, files }, Connections::default())
+    }
+
+    /// The collection in the live system that it comes from, which whoever plans and reads the table must be able to
+    /// reach.
+    #[must_use]
+    pub fn live(collection: Collection, request: LiveRequest, connections: Connections) -> Self {
+        Self::new(collection, Input::Live(request), connections)
     }
 
     /// The same table, cut otherwise.
@@ -61,33 +92,47 @@ impl SourceTable {
         self.collection
     }
 
-    /// The files, in the order in which their documents are numbered.
+    /// The files, in the order in which their documents are numbered; none of a live system.
     #[must_use]
     pub fn files(&self) -> &[ExportFile] {
-        &self.files
+        match &self.input {
+            Input::Folder { files, .. } => files,
+            Input::Live(_) => &[],
+        }
     }
 
     /// Bytes of all files as stored.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
+        self.files().iter().map(|file| file.size).sum()
     }
 
-    /// A partition for every few splits of the files.
-    fn splits(&self) -> Vec<Vec<Work>> {
-        let partitions = crate::split::plan(&self.files, &self.policy);
-        partitions.into_iter().map(|splits| splits.into_iter().map(Work::Split).collect()).collect()
+    /// The work of a scan: a partition for every few splits of files, and for every range of keys.
+    async fn work(&self, state: &dyn Session) -> Result<Vec<Vec<Work>>, SourceError> {
+        match (&self.input, self.collection) {
+            (Input::Folder { store_url, root, .. }, Collection::Media) => key_ranges(state, store_url, root).await,
+            (Input::Folder { files, .. }, _) => {
+                let partitions = crate::split::plan(files, &self.policy);
+                Ok(partitions.into_iter().map(|splits| splits.into_iter().map(Work::Split).collect()).collect())
+            }
+            (Input::Live(request), collection) => self.live_ranges(collection, request).await,
+        }
     }
 
-    /// A partition for every range of keys.
-    async fn key_ranges(&self, state: &dyn Session) -> Result<Vec<Vec<Work>>, SourceError> {
-        let store = state.runtime_env().object_store(&self.store_url).map_err(|source| SourceError::NoStore {
-            url: self.store_url.as_str().to_owned(),
-            source: Box::new(source),
-        })?;
-        let in_order = !is_local(self.store_url.as_str());
-        let ranges = media::plan(store.as_ref(), &self.root, in_order).await?;
-        Ok(ranges.into_iter().map(|range| vec![Work::Keys(range)]).collect())
+    async fn live_ranges(&self, collection: Collection, request: &LiveRequest) -> Result<Vec<Vec<Work>>, SourceError> {
+        let Self { connections, policy, .. } = self;
+        Ok(match collection.origin() {
+            Origin::MongoDb => {
+                let ranges = mongodb::plan(connections, collection, request, policy).await?;
+                ranges.into_iter().map(|range| vec![Work::Documents(range)]).collect()
+            }
+            Origin::MySql => {
+                let ranges = mysql::plan(connections, collection, request, policy).await?;
+                ranges.into_iter().map(|range| vec![Work::Rows(range)]).collect()
+            }
+            // Objects are listed in a store, which the table names: they have no live system but that.
+            Origin::S3 => return Err(SourceError::NotLive { collection: collection.name() }),
+        })
     }
 
     /// The table as JSON.
@@ -97,26 +142,52 @@ impl SourceTable {
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, SourceError> {
         let description = Description {
             collection: self.collection,
-            store_url: self.store_url.as_str().to_owned(),
-            root: self.root.to_string(),
-            files: self.files.clone(),
+            input: match &self.input {
+                Input::Folder { store_url, root, files } => InputDescription::Folder {
+                    store_url: store_url.as_str().to_owned(),
+                    root: root.to_string(),
+                    files: files.clone(),
+                },
+                Input::Live(request) => InputDescription::Live(request.clone()),
+            },
             policy: self.policy,
         };
         serde_json::to_vec(&description).map_err(|source| SourceError::Plan { what: "a source table", source })
     }
 
-    /// The table of [`to_json`](Self::to_json).
+    /// The table of [`to_json`](Self::to_json), which reaches live systems over these connections.
     ///
     /// # Errors
     /// [`SourceError::Plan`] if the bytes are not of this version; [`SourceError::Location`] if a path in them is
     /// not valid.
-    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, SourceError> {
+    pub(crate) fn from_json(bytes: &[u8], connections: &Connections) -> Result<Self, SourceError> {
         let description: Description =
             serde_json::from_slice(bytes).map_err(|source| SourceError::Plan { what: "a source table", source })?;
-        let (store_url, root) = parse_location(&description.store_url, &description.root)?;
-        let table = Self::new(description.collection, store_url, root, description.files);
+        let input = match description.input {
+            InputDescription::Folder { store_url, root, files } => {
+                let (store_url, root) = parse_location(&store_url, &root)?;
+                Input::Folder { store_url, root, files }
+            }
+            InputDescription::Live(request) => Input::Live(request),
+        };
+        let table = Self::new(description.collection, input, connections.clone());
         Ok(table.with_split_policy(description.policy))
     }
+}
+
+/// A partition for every range of the keys of a folder's media.
+async fn key_ranges(
+    state: &dyn Session,
+    store_url: &ObjectStoreUrl,
+    root: &Path,
+) -> Result<Vec<Vec<Work>>, SourceError> {
+    let store = state
+        .runtime_env()
+        .object_store(store_url)
+        .map_err(|source| SourceError::NoStore { url: store_url.as_str().to_owned(), source: Box::new(source) })?;
+    let in_order = !is_local(store_url.as_str());
+    let ranges = media::plan(store.as_ref(), root, in_order).await?;
+    Ok(ranges.into_iter().map(|range| vec![Work::Keys(range)]).collect())
 }
 
 /// Store and root of a description.
@@ -144,16 +215,13 @@ impl TableProvider for SourceTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let scan = Scan {
-            collection: self.collection,
-            store_url: self.store_url.clone(),
-            root: self.root.clone(),
-            projection: projection.cloned(),
+        let place = match &self.input {
+            Input::Folder { store_url, root, .. } => {
+                ScanPlace::Folder { store_url: store_url.clone(), root: root.clone() }
+            }
+            Input::Live(_) => ScanPlace::Live(self.connections.clone()),
         };
-        let work = match self.collection {
-            Collection::Media => self.key_ranges(state).await?,
-            _ => self.splits(),
-        };
-        Ok(Arc::new(SourceScanExec::over(scan, &work)?))
+        let scan = Scan { collection: self.collection, place, projection: projection.cloned() };
+        Ok(Arc::new(SourceScanExec::over(scan, &self.work(state).await?)?))
     }
 }

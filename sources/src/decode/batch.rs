@@ -36,6 +36,8 @@ pub(crate) struct Reject {
     pub(crate) raw: String,
     pub(crate) failure: Failure,
     pub(crate) place: Place,
+    /// The document's id, where that says better than a line where the document stands.
+    pub(crate) id: Option<String>,
 }
 
 /// Builds batches of a projection of the output schema.
@@ -231,7 +233,10 @@ fn reject_column(
         raw.append_value(&reject.raw);
         reason.append_value(reject.failure.reason.name());
         field.append_option(reject.failure.field.map(|field| field.to_string()));
-        position.append_value(format!("{file}:{}", lines_before + reject.place.line));
+        match &reject.id {
+            Some(id) => position.append_value(format!("{file}:{id}")),
+            None => position.append_value(format!("{file}:{}", lines_before + reject.place.line)),
+        }
     }
     let children: Vec<ArrayRef> = vec![
         Arc::new(sha256.finish()),

@@ -165,13 +165,9 @@ fn push_text<S: Strings>(builder: &mut StringBuilder, text: Text, strings: &S) {
     match text {
         Text::At(at) => builder.append_value(strings.at(at)),
         Text::Literal(text) => builder.append_value(text),
+        // Hex digits are always UTF-8.
         Text::ObjectId(at) => {
-            let digits = strings.at(at);
-            if digits.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                builder.append_value(digits.to_ascii_lowercase());
-            } else {
-                builder.append_value(digits);
-            }
+            builder.append_value(std::str::from_utf8(&strings.object_id(at)).unwrap_or_default());
         }
     }
 }

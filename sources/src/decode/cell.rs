@@ -28,7 +28,7 @@ impl Cell {
 pub(crate) enum Text {
     /// The string at this position.
     At(usize),
-    /// The 24 hex digits at this position, to be lower-cased.
+    /// The ObjectId at this position.
     ObjectId(usize),
     /// A constant.
     Literal(&'static str),
@@ -38,7 +38,13 @@ pub(crate) enum Text {
 pub(crate) trait Strings {
     /// The string at a position; empty if there is none.
     fn at(&self, position: usize) -> &str;
+
+    /// The hex digits, in lower case, of the ObjectId at a position; zeros if there is none.
+    fn object_id(&self, position: usize) -> [u8; OBJECT_ID_DIGITS];
 }
+
+/// Hex digits of an ObjectId.
+pub(crate) const OBJECT_ID_DIGITS: usize = 24;
 
 /// A decoded row before it is appended, as the rules of a collection see it.
 pub(crate) struct Staged<'a> {
@@ -58,7 +64,7 @@ impl Staged<'_> {
     /// The text of a column of strings that is not null.
     pub(crate) fn text(&self, column: usize) -> Option<&str> {
         match self.cells.get(column)? {
-            Cell::Text(Text::At(at) | Text::ObjectId(at)) => Some(self.strings.at(*at)),
+            Cell::Text(Text::At(at)) => Some(self.strings.at(*at)),
             Cell::Text(Text::Literal(text)) => Some(text),
             _ => None,
         }

@@ -7,6 +7,7 @@ use std::fmt;
 pub(crate) enum Reason {
     InvalidUtf8,
     InvalidJson,
+    InvalidBson,
     TooDeep,
     NotAnObject,
     MissingKey,
@@ -20,6 +21,7 @@ impl Reason {
         match self {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::InvalidJson => "invalid_json",
+            Self::InvalidBson => "invalid_bson",
             Self::TooDeep => "too_deep",
             Self::NotAnObject => "not_an_object",
             Self::MissingKey => "missing_key",

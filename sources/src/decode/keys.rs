@@ -20,7 +20,7 @@ impl Keys {
 
     /// The slot of a name, new if it has none. Tables of columns are constants with far fewer names than slots.
     pub(super) fn add(&mut self, name: &'static str) -> usize {
-        if let Some(slot) = self.slot(name) {
+        if let Some(slot) = self.slot(name.as_bytes()) {
             return slot;
         }
         debug_assert!(self.names.len() < usize::from(EMPTY), "too many field names");
@@ -35,12 +35,12 @@ impl Keys {
     }
 
     /// The slot of a name.
-    pub(super) fn slot(&self, name: &str) -> Option<usize> {
-        let mut at = hash(name.as_bytes());
+    pub(super) fn slot(&self, name: &[u8]) -> Option<usize> {
+        let mut at = hash(name);
         loop {
             match self.table[usize::from(at)] {
                 EMPTY => return None,
-                slot if self.names[usize::from(slot)] == name => return Some(usize::from(slot)),
+                slot if self.names[usize::from(slot)].as_bytes() == name => return Some(usize::from(slot)),
                 _ => at = at.wrapping_add(1),
             }
         }
@@ -74,9 +74,9 @@ mod tests {
         assert_eq!(keys.add("abbz"), 2);
         assert_eq!(keys.len(), names.len());
         for (slot, name) in names.into_iter().enumerate() {
-            assert_eq!(keys.slot(name), Some(slot));
+            assert_eq!(keys.slot(name.as_bytes()), Some(slot));
         }
-        assert_eq!(keys.slot("aaaz"), None);
-        assert_eq!(keys.slot("createdat"), None);
+        assert_eq!(keys.slot(b"aaaz"), None);
+        assert_eq!(keys.slot(b"createdat"), None);
     }
 }

@@ -4,7 +4,7 @@
 //! plain values, in which strings are positions in the parsed document; then the whole row is appended, which cannot
 //! fail. So a document that fails at its last field leaves no trace in the builders, and a row costs no allocation.
 //!
-//! [`Decoder`] takes JSON documents, `RecordDecoder` rows of text fields. Both give batches of
+//! [`Decoder`] takes documents, as lines of JSON or as BSON, `RecordDecoder` rows of text fields. Both give batches of
 //! [`output_schema`](crate::output_schema). Neither does I/O, so a bench can feed them from memory.
 
 mod batch;
@@ -15,21 +15,25 @@ mod failure;
 mod keys;
 mod plan;
 mod record;
+mod tree;
 
 use arrow::record_batch::RecordBatch;
 
 pub use batch::Place;
 pub(crate) use batch::{BatchBuilder, Reject};
-pub(crate) use cell::{Cell, Staged, Strings, Text};
+pub(crate) use cell::{Cell, OBJECT_ID_DIGITS, Staged, Strings, Text};
 use document::Row;
+pub(crate) use document::{integral, parse_integer};
 pub(crate) use failure::{Failure, Reason};
 use plan::Plan;
 pub(crate) use record::{Fields, RecordDecoder, row_json};
+pub(crate) use tree::{Shape, Tree};
 
+use crate::bson::{self, BsonDocument};
 use crate::json::{Parser, redact};
 use crate::{Collection, SourceError};
 
-/// Decodes JSON documents of one collection.
+/// Decodes documents of one collection.
 pub struct Decoder {
     plan: Plan,
     parser: Parser,
@@ -65,7 +69,26 @@ impl Decoder {
             Ok(())
         });
         if let Err(failure) = decoded {
-            batch.push_reject(Reject { sha256: sha256_hex(line), raw: redact::line(line), failure, place });
+            batch.push_reject(Reject { sha256: sha256_hex(line), raw: redact::line(line), failure, place, id: None });
+        }
+    }
+
+    /// Decodes one BSON document: one row more, of a document or of a reject.
+    pub fn push_bson(&mut self, bytes: &[u8], place: Place) {
+        let Self { plan, row, batch, .. } = self;
+        let decoded = BsonDocument::check(bytes).and_then(|document| {
+            row.decode(plan, &document)?;
+            batch.push(&row.cells, &row.elements, &document, place, bytes.len());
+            Ok(())
+        });
+        if let Err(failure) = decoded {
+            batch.push_reject(Reject {
+                sha256: sha256_hex(bytes),
+                raw: redact::bounded(bson::redacted(bytes)),
+                failure,
+                place,
+                id: Some(bson::id_text(bytes)),
+            });
         }
     }
 
@@ -76,6 +99,7 @@ impl Decoder {
             raw: redact::beginning(beginning),
             failure: Failure::whole(Reason::InvalidJson),
             place,
+            id: None,
         });
     }
 

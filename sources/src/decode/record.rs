@@ -4,7 +4,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::document::{integral, missing, parse_integer};
 use super::plan::{ColumnPlan, Plan};
-use super::{BatchBuilder, Cell, Failure, Place, Reason, Reject, Staged, Strings, Text};
+use super::{BatchBuilder, Cell, Failure, OBJECT_ID_DIGITS, Place, Reason, Reject, Staged, Strings, Text};
 use crate::column::{Absent, Kind};
 use crate::instant;
 use crate::json::redact;
@@ -54,6 +54,11 @@ impl Fields {
 impl Strings for Fields {
     fn at(&self, position: usize) -> &str {
         self.get(position).unwrap_or_default()
+    }
+
+    /// Never asked: fields of rows hold no ObjectIds but as plain text.
+    fn object_id(&self, _position: usize) -> [u8; OBJECT_ID_DIGITS] {
+        [b'0'; OBJECT_ID_DIGITS]
     }
 }
 
@@ -106,6 +111,7 @@ impl RecordDecoder {
                 raw: redact::bounded(self.raw(fields)),
                 failure,
                 place,
+                id: None,
             }),
         }
     }
@@ -113,7 +119,13 @@ impl RecordDecoder {
     /// Rejects a row whose fields cannot be told apart; nothing of it is stored, since a secret could stand in
     /// any place.
     pub(crate) fn push_unreadable(&mut self, reason: Reason, sha256: String, place: Place) {
-        self.batch.push_reject(Reject { sha256, raw: "{}".to_owned(), failure: Failure::whole(reason), place });
+        self.batch.push_reject(Reject {
+            sha256,
+            raw: "{}".to_owned(),
+            failure: Failure::whole(reason),
+            place,
+            id: None,
+        });
     }
 
     /// Rejects a row with text that is not UTF-8.
@@ -123,6 +135,7 @@ impl RecordDecoder {
             raw: redact::bounded(self.raw(fields)),
             failure: Failure::whole(Reason::InvalidUtf8),
             place,
+            id: None,
         });
     }
 

@@ -192,7 +192,7 @@ impl ExportFolder {
     /// Some files of the collection as a table.
     #[must_use]
     pub fn table_of(&self, collection: Collection, files: Vec<ExportFile>) -> SourceTable {
-        SourceTable::new(collection, self.store_url.clone(), self.root.clone(), files)
+        SourceTable::of_files(collection, self.store_url.clone(), self.root.clone(), files)
     }
 }
 

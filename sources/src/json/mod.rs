@@ -14,4 +14,5 @@ pub(crate) mod redact;
 mod scan;
 pub(crate) mod secret;
 mod tape;
-pub(crate) use tape::{Document, Parser};
+mod tree;
+pub(crate) use tape::{Document, MAX_DEPTH, Parser};

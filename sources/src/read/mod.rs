@@ -23,7 +23,10 @@ use self::documents::DocumentReader;
 use self::media::MediaReader;
 use self::parquet_rows::ParquetReader;
 use self::records::RecordReader;
-use crate::split::Work;
+use crate::live::Connections;
+use crate::mongodb::CollectionReader;
+use crate::mysql::RowReader;
+use crate::split::{Split, Work};
 use crate::{Collection, FileFormat, SourceError};
 
 /// Sizes that tests make small.
@@ -45,7 +48,20 @@ impl Default for Sizes {
     }
 }
 
-/// What all readers of a partition share.
+/// Where the readers of a partition read.
+pub(crate) enum Place {
+    Folder(Arc<Site>),
+    Live(Arc<LiveSite>),
+}
+
+/// What all readers of a live system share.
+pub(crate) struct LiveSite {
+    pub(crate) collection: Collection,
+    pub(crate) projection: Option<Vec<usize>>,
+    pub(crate) connections: Connections,
+}
+
+/// What all readers of a folder share.
 pub(crate) struct Site {
     pub(crate) store: Arc<dyn ObjectStore>,
     store_url: String,
@@ -92,15 +108,30 @@ pub(crate) enum Reader {
     Records(Box<RecordReader>),
     Parquet(Box<ParquetReader>),
     Media(Box<MediaReader>),
+    Collection(Box<CollectionReader>),
+    Table(Box<RowReader>),
 }
 
 impl Reader {
     /// A reader that has not read anything yet.
-    pub(crate) fn open(site: Arc<Site>, work: Work) -> Self {
-        let split = match work {
-            Work::Split(split) => split,
-            Work::Keys(range) => return Self::Media(Box::new(MediaReader::new(site, range))),
-        };
+    pub(crate) fn open(place: &Place, work: Work) -> Result<Self, SourceError> {
+        match (place, work) {
+            (Place::Folder(site), Work::Split(split)) => Ok(Self::of_file(Arc::clone(site), split)),
+            (Place::Folder(site), Work::Keys(range)) => {
+                Ok(Self::Media(Box::new(MediaReader::new(Arc::clone(site), range))))
+            }
+            (Place::Live(site), Work::Documents(range)) => {
+                Ok(Self::Collection(Box::new(CollectionReader::new(Arc::clone(site), range))))
+            }
+            (Place::Live(site), Work::Rows(range)) => {
+                Ok(Self::Table(Box::new(RowReader::new(Arc::clone(site), range))))
+            }
+            (Place::Folder(_), Work::Documents(_) | Work::Rows(_))
+            | (Place::Live(_), Work::Split(_) | Work::Keys(_)) => Err(SourceError::Misplaced),
+        }
+    }
+
+    fn of_file(site: Arc<Site>, split: Split) -> Self {
         if split.file.size == 0 {
             tracing::warn!(file = split.file.path, "the export file is empty");
         }
@@ -118,6 +149,8 @@ impl Reader {
             Self::Records(reader) => reader.next_batch().await,
             Self::Parquet(reader) => reader.next_batch().await,
             Self::Media(reader) => reader.next_batch().await,
+            Self::Collection(reader) => reader.next_batch().await,
+            Self::Table(reader) => reader.next_batch().await,
         }
     }
 }

@@ -66,7 +66,7 @@ impl Fixture {
             let mut site = Site::new(store, &digest, Path::from("exports"), self.collection(), None);
             site.sizes = self.sizes;
             let split = Split { file: file.clone(), rank: 0, start: pair[0], end: pair[1] };
-            let mut reader = Reader::open(Arc::new(site), Work::Split(split));
+            let mut reader = Reader::open(&Place::Folder(Arc::new(site)), Work::Split(split)).unwrap();
             while let Some(batch) = reader.next_batch().await? {
                 outcome.take(&batch, &mut last_ordinal);
             }

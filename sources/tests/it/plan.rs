@@ -24,7 +24,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
-use quickchat_sources::{Collection, ExportFolder, SourceTable, SplitPolicy, codec};
+use quickchat_sources::{Collection, Connections, ExportFolder, SourceTable, SplitPolicy, codec};
 use url::Url;
 
 use crate::{export, location};
@@ -41,7 +41,7 @@ impl PhysicalExtensionCodec for Codec {
         _proto: &dyn datafusion_proto::physical_plan::PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         assert!(codec::is_plan(bytes));
-        codec::decode_plan(bytes, inputs)
+        codec::decode_plan(bytes, inputs, &Connections::default())
     }
 
     fn try_encode(
@@ -83,7 +83,7 @@ async fn a_table_and_a_plan_survive_their_codecs() {
     let table = many_splits(opened.table(Collection::Users));
     let bytes = codec::encode_provider(&table).unwrap().unwrap();
     assert!(codec::is_provider(&bytes) && !codec::is_plan(&bytes));
-    let decoded = codec::decode_provider(&bytes).unwrap();
+    let decoded = codec::decode_provider(&bytes, &Connections::default()).unwrap();
     assert_eq!(decoded.schema(), table.schema());
     let context = SessionContext::new();
     let plan = decoded.scan(&context.state(), None, &[], None).await.unwrap();
@@ -103,9 +103,9 @@ async fn foreign_and_damaged_bytes_are_refused() {
     assert!(codec::encode_plan(&foreign).is_none());
     let provider = datafusion::datasource::empty::EmptyTable::new(Arc::new(Schema::empty()));
     assert!(codec::encode_provider(&provider).is_none());
-    assert!(codec::decode_provider(b"something else").is_err());
-    assert!(codec::decode_plan(b"something else", &[]).is_err());
-    let error = codec::decode_provider(&[codec::PROVIDER_MAGIC, b"{}"].concat()).unwrap_err();
+    assert!(codec::decode_provider(b"something else", &Connections::default()).is_err());
+    assert!(codec::decode_plan(b"something else", &[], &Connections::default()).is_err());
+    let error = codec::decode_provider(&[codec::PROVIDER_MAGIC, b"{}"].concat(), &Connections::default()).unwrap_err();
     assert!(error.to_string().contains("one version"), "{error}");
 }
 
