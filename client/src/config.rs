@@ -3,14 +3,17 @@
 //! Each option is described once, by its field in [`GlobalOptions`]; the file has the same names. Secrets are no
 //! options: the process that needs one reads it from its own environment.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use quickchat_executor::{MemoryLimit, SchedulerUrl};
 use quickchat_lake::LakeRoot;
+use quickchat_sources::{Collection, LiveNames, Origin};
 use serde::Deserialize;
 
+use crate::LiveSources;
 use crate::cluster::EmbeddedOptions;
 
 /// The lake when nothing is configured.
@@ -29,6 +32,15 @@ pub struct GlobalOptions {
     /// Export folder with mongodb/ and mysql/
     #[arg(long, global = true, env = "EXPORTS_PATH", value_name = "DIR")]
     pub exports: Option<String>,
+    /// How many hours before the newest known change a run begins to read live systems again [default: 24]
+    #[arg(long, global = true, env = "QUICKCHAT_LOOKBACK_HOURS", value_name = "HOURS")]
+    pub lookback_hours: Option<u32>,
+    /// What collections and their fields are called in MongoDB, by the lake's name of the collection.
+    #[arg(skip)]
+    pub mongodb: BTreeMap<String, LiveNames>,
+    /// What tables and their columns are called in MySQL, by the lake's name of the table.
+    #[arg(skip)]
+    pub mysql: BTreeMap<String, LiveNames>,
     /// Scheduler of a remote cluster, df://host:port; without it the cluster runs inside this process
     #[arg(long, global = true, env = "SCHEDULER_URL", value_name = "URL")]
     pub scheduler: Option<String>,
@@ -65,6 +77,8 @@ pub struct Config {
     pub lake: LakeRoot,
     /// The export folder, as given.
     pub exports: Option<String>,
+    /// How live systems are read.
+    pub live: LiveSources,
     /// The remote scheduler; none means embedded.
     pub scheduler: Option<SchedulerUrl>,
     /// Tasks at a time, embedded.
@@ -116,7 +130,11 @@ impl Config {
         };
         Ok(Self {
             lake: LakeRoot::parse(&lake).map_err(|error| wrong("--lake (DATA_LAKE_PATH)", error))?,
-            exports: options.exports.or(file.exports),
+            exports: options.exports.or(file.exports).filter(|exports| !exports.is_empty()),
+            live: LiveSources {
+                names: live_names(file.mongodb, file.mysql)?,
+                lookback_micros: lookback_micros(options.lookback_hours.or(file.lookback_hours)),
+            },
             scheduler: options
                 .scheduler
                 .or(file.scheduler)
@@ -131,6 +149,39 @@ impl Config {
             output: options.output.or(file.output).unwrap_or_default(),
         })
     }
+}
+
+/// Longer than clocks differ, and than any write takes from its time to its visibility.
+const DEFAULT_LOOKBACK_HOURS: u32 = 24;
+
+fn lookback_micros(hours: Option<u32>) -> i64 {
+    i64::from(hours.unwrap_or(DEFAULT_LOOKBACK_HOURS)) * 3_600 * 1_000_000
+}
+
+/// The names by collection, each of which must be of the system under which it stands.
+fn live_names(
+    mongodb: BTreeMap<String, LiveNames>,
+    mysql: BTreeMap<String, LiveNames>,
+) -> Result<BTreeMap<Collection, LiveNames>, ConfigError> {
+    let mut names = BTreeMap::new();
+    for (origin, section) in [(Origin::MongoDb, mongodb), (Origin::MySql, mysql)] {
+        for (name, given) in section {
+            let Some(collection) = Collection::from_name(&name).filter(|known| known.origin() == origin) else {
+                let known = Collection::ALL.into_iter().filter(|known| known.origin() == origin);
+                let known: Vec<&str> = known.map(Collection::name).collect();
+                return Err(wrong(
+                    if origin == Origin::MongoDb {
+                        "[mongodb] in the configuration file"
+                    } else {
+                        "[mysql] in the configuration file"
+                    },
+                    format!("`{name}` is none of {}", known.join(", ")),
+                ));
+            };
+            names.insert(collection, given);
+        }
+    }
+    Ok(names)
 }
 
 fn wrong(option: &'static str, reason: impl fmt::Display) -> ConfigError {
@@ -173,6 +224,16 @@ mod tests {
     }
 
     #[test]
+    fn names_of_live_systems_stand_in_the_file() {
+        let file = "[mysql.auth_users]\nname = 'accounts'\ncolumns = { external_id = 'chat_user' }";
+        let config = resolve(file, GlobalOptions::default()).unwrap();
+        let names = &config.live.names[&Collection::AuthUsers];
+        assert_eq!(names.name.as_deref(), Some("accounts"));
+        assert_eq!(names.columns["external_id"], "chat_user");
+        assert_eq!(config.live.lookback_micros, 86_400_000_000);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (file, part) in [
             ("lake = 'ftp://x/y'", "DATA_LAKE_PATH"),
@@ -180,6 +241,9 @@ mod tests {
             ("scheduler = 'nonsense://'", "SCHEDULER_URL"),
             ("memory = 'much'", "QUICKCHAT_MEMORY"),
             ("laek = 'x'", "laek"),
+            ("[mongodb.mesages]\nname = 'x'", "mesages"),
+            ("[mysql.messages]\nname = 'x'", "none of auth_users"),
+            ("[mysql.auth_users]\ntable = 'x'", "table"),
         ] {
             let error = resolve(file, GlobalOptions::default()).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");

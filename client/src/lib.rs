@@ -35,4 +35,4 @@ pub mod tables;
 mod time_travel;
 
 pub use error::{ErrorClass, RunError, with_causes};
-pub use sources::Sources;
+pub use sources::{LiveSources, Sources};

@@ -54,6 +54,14 @@ pub enum EnvironmentError {
         /// The variable.
         name: String,
     },
+    /// The value is not what it should be.
+    #[error("{name} must be {expected}; correct it")]
+    Value {
+        /// The variable.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// The file cannot be read.
     #[error("cannot read {path}, which {name}_FILE names: {source}; correct {name}_FILE or the file's rights")]
     File {

@@ -9,6 +9,8 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
+use crate::mongodb::MongoError;
+
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -160,6 +162,9 @@ pub enum SourceError {
         /// The registry's error.
         source: Box<DataFusionError>,
     },
+    /// MongoDB could not be read.
+    #[error(transparent)]
+    MongoDb(#[from] MongoError),
     /// A collection of objects was asked of a live system.
     #[error("{collection} has no live system: its objects are listed in a store")]
     NotLive {
@@ -201,6 +206,7 @@ impl SourceError {
                     Fault::User
                 }
             }
+            Self::MongoDb(error) => error.fault(),
             Self::NoStore { .. } | Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => {
                 Fault::Internal
             }

@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use quickchat_environment::EnvironmentError;
 use serde::{Deserialize, Serialize};
 
-use crate::mongodb::MongoServer;
+use crate::mongodb::{MongoServer, MongoSettings};
 use crate::mysql::MySqlServer;
 
 /// What a run asks of a live system for one collection.
@@ -29,6 +31,8 @@ pub struct LiveRequest {
 pub struct LiveNames {
     /// The collection or table; the usual one if none.
     pub name: Option<String>,
+    /// Whether a system without it is in order; it is then empty.
+    pub optional: bool,
     /// The field by which changes are told, of the type date; the usual one if none.
     pub changed_field: Option<String>,
     /// For tables: what the columns are called there, by the lake's name, such as `external_id = "chat_user"`.
@@ -54,6 +58,12 @@ impl Connections {
         Self::default()
     }
 
+    /// A MongoDB server that is told rather than read from the environment.
+    #[must_use]
+    pub fn with_mongodb(settings: MongoSettings) -> Self {
+        Self { shared: Arc::new(Shared { mongodb: MongoServer::given(settings), ..Shared::default() }) }
+    }
+
     /// Documents.
     pub(crate) fn mongodb(&self) -> &MongoServer {
         &self.shared.mongodb
@@ -70,4 +80,23 @@ impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connections")
     }
+}
+
+/// How long a live system may be silent, unless `SOURCE_TIMEOUT_SECONDS` says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a live system may be silent.
+pub(crate) fn patience() -> Result<Duration, EnvironmentError> {
+    const NAME: &str = "SOURCE_TIMEOUT_SECONDS";
+    let Some(text) = quickchat_environment::value(NAME)? else { return Ok(PATIENCE) };
+    match text.trim().parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(EnvironmentError::Value { name: NAME.to_owned(), expected: "a number of seconds from 1 to 86400" }),
+    }
+}
+
+/// Chooses the implementation of TLS for this process: two are compiled in, and drivers that name none would fail.
+pub(crate) fn install_tls() {
+    // Fails when one is chosen already, which is as good.
+    let _chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

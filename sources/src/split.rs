@@ -42,6 +42,22 @@ impl Default for SplitPolicy {
     }
 }
 
+impl SplitPolicy {
+    /// The size of a partition of an input of so many bytes.
+    fn partition_bytes(&self, total: u64) -> u64 {
+        let spread = total / self.spread.max(1);
+        let balanced = spread.min(self.target_bytes).max(self.min_bytes);
+        let bounded = total.div_ceil(self.max_partitions.max(1));
+        balanced.max(bounded).max(1)
+    }
+
+    /// Into how many partitions an input of so many bytes is cut; at least one.
+    pub(crate) fn parts(&self, total: u64) -> u32 {
+        let parts = total.div_ceil(self.partition_bytes(total)).max(1);
+        u32::try_from(parts).unwrap_or(u32::MAX)
+    }
+}
+
 /// A part of one file: what one descriptor row says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Split {
@@ -102,7 +118,7 @@ pub(crate) fn check_file_count(collection: crate::Collection, files: &[ExportFil
 
 /// The partitions of a scan of these files, which are sorted by name: at least one, which is empty without files.
 pub(crate) fn plan(files: &[ExportFile], policy: &SplitPolicy) -> Vec<Vec<Split>> {
-    let size = partition_bytes(files, policy);
+    let size = policy.partition_bytes(files.iter().map(|file| file.size).sum());
     let mut partitions: Vec<Vec<Split>> = vec![Vec::new()];
     let mut room = size;
     for split in files.iter().zip(0..).flat_map(|(file, rank)| cut(file, rank, size)) {
@@ -117,14 +133,6 @@ pub(crate) fn plan(files: &[ExportFile], policy: &SplitPolicy) -> Vec<Vec<Split>
         }
     }
     partitions
-}
-
-fn partition_bytes(files: &[ExportFile], policy: &SplitPolicy) -> u64 {
-    let total: u64 = files.iter().map(|file| file.size).sum();
-    let spread = total / policy.spread.max(1);
-    let balanced = spread.min(policy.target_bytes).max(policy.min_bytes);
-    let bounded = total.div_ceil(policy.max_partitions.max(1));
-    balanced.max(bounded).max(1)
 }
 
 fn cut(file: &ExportFile, rank: u32, size: u64) -> impl Iterator<Item = Split> {

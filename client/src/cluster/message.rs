@@ -7,12 +7,11 @@
 use super::error::FailureKind;
 
 /// Sentences that Ballista puts around the cause.
-const WRAPPINGS: &[&str] = &[
-    "Task failed due to runtime execution error: ",
-    "Task failed due to IO error: ",
-    "Error planning job ",
-    "DataFusion error: ",
-];
+const WRAPPINGS: &[&str] =
+    &["Task failed due to runtime execution error: ", "Task failed due to IO error: ", "DataFusion error: "];
+
+/// Stands before the job's id and the failure of its planning.
+const PLANNING: &str = "Error planning job ";
 
 /// Stands before the quoted failure of the last attempt.
 const LAST_ATTEMPT: &str = "most recent failure reason: ";
@@ -47,6 +46,12 @@ pub(super) fn cause(text: &str) -> String {
         && let Some(inner) = quoted.trim().strip_prefix('"').and_then(|inner| inner.strip_suffix('"'))
     {
         return cause(&unescape(inner));
+    }
+    // Names the job, which the message does anyway.
+    if let Some((_, planning)) = rest.split_once(PLANNING)
+        && let Some((_job, cause)) = planning.split_once(": ")
+    {
+        rest = cause;
     }
     for wrapping in WRAPPINGS {
         if let Some(at) = rest.rfind(wrapping) {
@@ -149,6 +154,7 @@ mod tests {
             "Job failed due to stage 1 failed: Task 1 in Stage 1 failed 4 times, fail the stage, most recent failure reason: {attempt:?}"
         );
         assert_eq!(cause(&attempts), "a.json (all of it) is \"broken\"");
+        assert_eq!(cause("Error planning job 038G: DataFusionError(External(\"no such table\"))"), "no such table");
         assert_eq!(cause("plain words (with brackets)"), "plain words (with brackets)");
         assert_eq!(cause(""), "");
     }

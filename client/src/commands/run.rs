@@ -247,12 +247,22 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
     if jobs.iter().all(|job| job.source().is_none()) {
         return Ok(Sources::none());
     }
-    match &config.exports {
-        Some(folder) => Ok(Sources::exports(ExportFolder::open(folder).await?)),
-        None => Err(CommandError::Usage(
-            "these jobs read the chat application's data, but no source is configured; give the export folder with \
-             --exports or EXPORTS_PATH"
-                .to_owned(),
-        )),
+    if let Some(folder) = &config.exports {
+        return Ok(Sources::exports(ExportFolder::open(folder).await?));
     }
+    // The processes of a remote cluster know where the systems are, and this one need not.
+    if config.scheduler.is_none() && !names_a_system() {
+        return Err(CommandError::Usage(
+            "these jobs read the chat application's data, but no source is configured; give an export folder with \
+             --exports or EXPORTS_PATH, or the addresses of the live systems with MONGODB_URI and MYSQL_URL"
+                .to_owned(),
+        ));
+    }
+    Ok(Sources::live(config.live.clone()))
+}
+
+/// Whether this process's environment says where a live system is.
+fn names_a_system() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    ["MONGODB_URI", "MYSQL_URL"].iter().any(|name| is_set(name) || is_set(&format!("{name}_FILE")))
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, SecondsFormat};
 use quickchat_lake::changes::LastNote;
 use quickchat_lake::snapshot::{PinnedTable, Tables};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::COMMIT_KEY;
 use super::decide::{Reason, date};
-use super::source_files::SourceFiles;
+use super::source_files::TakenIn;
 use crate::error::RunError;
 
 /// The basis of a table's rows.
@@ -27,9 +28,9 @@ pub(super) struct Basis {
     /// The versions of the tables that were read.
     #[serde(default)]
     pub(super) inputs: BTreeMap<String, InputVersion>,
-    /// The files of the source that were read, now or earlier.
+    /// What was read of the source, now or earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<SourceFiles>,
+    pub(super) source: Option<TakenIn>,
     /// How new the newest row of the source is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) watermark: Option<Watermark>,
@@ -81,6 +82,24 @@ pub(super) struct Watermark {
     pub(super) field: String,
     /// Its value, ISO 8601.
     pub(super) value: String,
+}
+
+impl Watermark {
+    /// The value in microseconds since 1970.
+    pub(super) fn micros(&self) -> Option<i64> {
+        DateTime::parse_from_rfc3339(&self.value).ok().map(|instant| instant.timestamp_micros())
+    }
+
+    /// The watermark, but not after an instant: a row whose time lies ahead of the run must not make later runs
+    /// overlook what comes before it.
+    pub(super) fn at_most(self, micros: i64) -> Self {
+        match (self.micros(), DateTime::from_timestamp_micros(micros)) {
+            (Some(own), Some(limit)) if own > micros => {
+                Self { value: limit.to_rfc3339_opts(SecondsFormat::Micros, true), ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 impl Basis {

@@ -104,6 +104,8 @@ pub enum Reason {
     },
     /// The job's query, columns or functions are others than before.
     DefinitionChanged,
+    /// The rows came from an export before, or from another kind of system.
+    SourceChanged,
     /// An input is not the table that it was.
     InputReplaced {
         /// The input.
@@ -141,6 +143,7 @@ impl fmt::Display for Reason {
                 write!(f, "version {version} ({operation}) of the table was not written by this job")
             }
             Self::DefinitionChanged => f.write_str("the job's definition changed"),
+            Self::SourceChanged => f.write_str("the rows came from another source before"),
             Self::InputReplaced { input } => write!(f, "{input} was made anew or rolled back"),
             Self::HistoryGone { input } => write!(f, "what changed in {input} can no longer be told"),
             Self::WentBack => f.write_str("as_of is earlier than that of the last run"),

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::basis::{Basis, Watermark};
 use super::decide::{Decision, Increment, InputChange, Reason};
 use super::inputs::plan_landed;
-use super::source_files::SourceFiles;
+use super::source_files::TakenIn;
 use super::target::target;
 use super::{Counts, LANDING_FOLDER, Run, newest, note};
 use crate::error::RunError;
@@ -38,7 +38,7 @@ pub(super) async fn ingest(run: &Run, job: &Job) -> Result<Counts, RunError> {
     let key: Vec<String> = contract.key().iter().map(|column| (*column).to_owned()).collect();
     let noted: Vec<String> = key.iter().cloned().chain(newest(job).map(str::to_owned)).collect();
     let folder = run.root.folder(LANDING_FOLDER).folder(run.id()).folder(contract.table.table());
-    let source = plan.source.table(plan.unread.clone());
+    let source = plan.source.table(plan.unread.clone(), plan.changed_since);
     let landed = lake.land(source, LANDING, &contract.table.to_string(), &noted, folder).await?;
     let merged = merge(run, job, &lake, &landed, &plan).await;
     landed.remove(lake.tables()).await;
@@ -50,6 +50,8 @@ pub(super) struct IngestPlan<'a> {
     pub(super) decision: Decision,
     source: SourceInput<'a>,
     unread: Vec<ExportFile>,
+    /// Of a live system only what changed at this instant or later, in microseconds; all if none.
+    changed_since: Option<i64>,
     known: Option<Basis>,
     stored_version: Option<u64>,
 }
@@ -71,13 +73,31 @@ pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPla
     };
     let taken_in = known.as_ref().and_then(|known| known.source.as_ref());
     let (decision, unread) = match (reason, taken_in) {
-        (None, Some(taken_in)) => match taken_in.not_among(source.files()) {
-            unread if unread.is_empty() && !source.is_listed_when_read() => (Decision::Nothing, unread),
-            unread => (Decision::Incremental(new_files(job, &unread)), unread),
-        },
-        (reason, _) => (Decision::full(reason.unwrap_or(Reason::NoBasis)), source.files().to_vec()),
+        (Some(reason), _) => (Decision::full(reason), source.files().to_vec()),
+        (None, None) => (Decision::full(Reason::NoBasis), source.files().to_vec()),
+        (None, Some(TakenIn::Files(taken_in))) if source.live_system().is_none() => {
+            match taken_in.not_among(source.files()) {
+                unread if unread.is_empty() && !source.is_listed_when_read() => (Decision::Nothing, unread),
+                unread => (Decision::Incremental(new_files(job, &unread)), unread),
+            }
+        }
+        (None, Some(taken_in)) if *taken_in == TakenIn::of(&source) => {
+            (Decision::Incremental(new_files(job, &[])), Vec::new())
+        }
+        (None, Some(_)) => (Decision::full(Reason::SourceChanged), source.files().to_vec()),
     };
-    Ok(IngestPlan { decision, source, unread, known, stored_version: stored.map(|stored| stored.version) })
+    let changed_since = match &decision {
+        Decision::Incremental(_) => changed_since(&source, known.as_ref()),
+        _ => None,
+    };
+    let stored_version = stored.map(|stored| stored.version);
+    Ok(IngestPlan { decision, source, unread, changed_since, known, stored_version })
+}
+
+/// The newest change that the table knows of, less the lookback.
+fn changed_since(source: &SourceInput<'_>, known: Option<&Basis>) -> Option<i64> {
+    let newest = known?.watermark.as_ref()?.micros()?;
+    Some(newest.saturating_sub(source.lookback_micros()?))
 }
 
 fn new_files(job: &Job, unread: &[ExportFile]) -> Increment {
@@ -116,13 +136,13 @@ async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &Ingest
 fn basis(run: &Run, job: &Job, landed: &Landed, plan: &IngestPlan<'_>) -> Basis {
     let seen = newest(job).and_then(|field| Some(Watermark { field: field.to_owned(), value: landed.largest(field)? }));
     let known = plan.known.as_ref().and_then(|known| known.watermark.clone());
-    // Of one column, and ISO 8601 in one form: the order of the texts is that of the instants.
-    let watermark = [seen, known].into_iter().flatten().max_by(|a, b| a.value.cmp(&b.value));
+    let watermark = [seen, known].into_iter().flatten().max_by_key(Watermark::micros);
+    let watermark = watermark.map(|watermark| watermark.at_most(run.parameters.as_of_micros));
     Basis {
         as_of_micros: run.parameters.as_of_micros,
         definition: job.fingerprint(),
         inputs: BTreeMap::new(),
-        source: Some(SourceFiles::of(plan.source.files())),
+        source: Some(TakenIn::of(&plan.source)),
         watermark,
         base: plan.stored_version,
     }

@@ -1,4 +1,8 @@
-//! Which files of an export a table has taken in already.
+//! What a table has taken in of its source already.
+//!
+//! Of a live system it is known by the newest change that was seen, and only which kind of system it was: a table that
+//! was filled from an export is read as a whole from the live system once, as nobody knows what the export had left
+//! out.
 //!
 //! A file is known by its path and by a tag of the store that changes whenever the content may have: an export that
 //! grew by a file costs reading that file. A file that itself grew is read as a whole; the merge by key finds what is
@@ -10,10 +14,32 @@ use quickchat_sources::ExportFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::sources::SourceInput;
+
 /// More files than this are remembered as one: the note of a commit should stay small.
 const MAX_LISTED: usize = 1_000;
 /// The path under which all files together are remembered.
 const TOGETHER: &str = "*";
+
+/// What a table has taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum TakenIn {
+    /// Of a live system: its kind. The path of a file is never `live`.
+    Live { live: String },
+    /// Of an export.
+    Files(SourceFiles),
+}
+
+impl TakenIn {
+    /// What will have been taken in when a source has been read.
+    pub(super) fn of(source: &SourceInput<'_>) -> Self {
+        match source.live_system() {
+            Some(system) => Self::Live { live: system.to_owned() },
+            None => Self::Files(SourceFiles::of(source.files())),
+        }
+    }
+}
 
 /// Files of an export, by path, with the tags of their contents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +88,18 @@ mod tests {
 
     fn paths(files: &[ExportFile]) -> Vec<&str> {
         files.iter().map(|file| file.path.as_str()).collect()
+    }
+
+    #[test]
+    fn a_live_system_and_files_are_told_apart() {
+        for taken_in in [
+            TakenIn::Live { live: "mongodb".to_owned() },
+            TakenIn::Files(SourceFiles::of(&[file("mongodb/a.json", Some("1"))])),
+            TakenIn::Files(SourceFiles::default()),
+        ] {
+            let json = serde_json::to_string(&taken_in).unwrap();
+            assert_eq!(serde_json::from_str::<TakenIn>(&json).unwrap(), taken_in, "{json}");
+        }
     }
 
     #[test]

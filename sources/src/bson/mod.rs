@@ -164,7 +164,12 @@ fn size_of(bytes: &[u8], kind: u8, at: usize, end: usize) -> Option<usize> {
         element::BOOLEAN => (*bytes.get(at)? <= 1).then_some(1)?,
         element::REGEX => after_name(bytes, after_name(bytes, at, end)?, end)? - at,
         element::POINTER => string(at)? + 12,
-        element::SCOPED_CODE => length_at(bytes, at, end)?,
+        element::SCOPED_CODE => {
+            let whole = length_at(bytes, at, end)?;
+            let code = string(at + 4)?;
+            let scope = length_at(bytes, at + 4 + code, end)?;
+            (whole == 4 + code + scope).then_some(whole)?
+        }
         element::INT32 => 4,
         element::DECIMAL128 => 16,
         _ => return None,

@@ -1,45 +1,35 @@
-//! Collections of MongoDB.
+//! Collections of MongoDB, read by ranges of `_id`.
+//!
+//! The process that plans asks the server for the bounds of `_id` and cuts them into ranges ([`plan`]); each executor
+//! reads its ranges in the order of `_id` ([`fetch`]) and decodes the raw batches as they come ([`reader`]). The order
+//! is what makes a read resumable: after a lost cursor or a step-down it goes on behind the last `_id` that it saw.
+//!
+//! # Consistency
+//! Only what a majority has acknowledged is read. Where the server can, all ranges of a read look at the collection as
+//! of one instant (`atClusterTime`), which the planning process takes and the ranges carry. Where it cannot, or the
+//! instant has become too old during a long read, a document that changes meanwhile is read before or after its change:
+//! it is never missed and never doubled, because `_id` does not change, and the next run reads whatever changed since
+//! the watermark, less the lookback, once more.
+//!
+//! # What travels
+//! Names, bounds of `_id`, instants. Address and password stay with the process that connects.
+//!
+//! # Rejected
+//! * `splitVector`, which needs rights that a reader should not have, and `$bucketAuto`, which reads the whole
+//!   collection before the first range is known.
+//! * Ranges of a change field: it is indexed only sometimes and never unique, so neither resumable nor cheap.
+//! * Sessions: a snapshot session belongs to one process; the instant alone can be shared by all.
 
-use std::sync::Arc;
+mod fault;
+mod fetch;
+mod ids;
+mod plan;
+mod query;
+mod reader;
+mod server;
 
-use arrow::record_batch::RecordBatch;
-use serde::{Deserialize, Serialize};
-
-use crate::live::{Connections, LiveRequest};
-use crate::read::LiveSite;
-use crate::{Collection, SourceError, SplitPolicy};
-
-/// The server that this process's environment names.
-#[derive(Default)]
-pub(crate) struct MongoServer {}
-
-/// A part of a collection: what one descriptor row says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DocumentRange {
-    /// Rank of the range among the collection's ranges.
-    pub(crate) rank: u32,
-}
-
-/// The ranges of a collection: at least one.
-pub(crate) async fn plan(
-    _connections: &Connections,
-    _collection: Collection,
-    _request: &LiveRequest,
-    _policy: &SplitPolicy,
-) -> Result<Vec<DocumentRange>, SourceError> {
-    Ok(vec![DocumentRange { rank: 0 }])
-}
-
-/// Reads the documents of one range.
-pub(crate) struct CollectionReader {}
-
-impl CollectionReader {
-    pub(crate) fn new(_site: Arc<LiveSite>, _range: DocumentRange) -> Self {
-        Self {}
-    }
-
-    /// The next batch; the last one ends with the range's tally.
-    pub(crate) async fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
-        Ok(None)
-    }
-}
+pub use fault::MongoError;
+pub(crate) use plan::{DocumentRange, plan};
+pub(crate) use reader::CollectionReader;
+pub(crate) use server::MongoServer;
+pub use server::MongoSettings;
