@@ -33,6 +33,7 @@ pub mod decode;
 mod error;
 mod exec;
 mod export;
+mod health;
 mod instant;
 mod json;
 mod live;
@@ -48,6 +49,7 @@ pub use collection::{Collection, Origin};
 pub use error::{Fault, SourceError};
 pub use exec::SourceScanExec;
 pub use export::{ExportFile, ExportFolder, FileFormat};
+pub use health::Health;
 pub use live::{Connections, LiveNames, LiveRequest};
 pub use mongodb::{MongoError, MongoSettings};
 pub use schema::{

@@ -257,7 +257,7 @@ impl Planner<'_> {
     }
 }
 
-fn names(reply: &Document) -> Vec<String> {
+pub(super) fn names(reply: &Document) -> Vec<String> {
     let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let entries = batch.map(Vec::as_slice).unwrap_or_default();
     let name = |entry: &Bson| entry.as_document()?.get_str("name").ok().map(str::to_owned);
