@@ -1,6 +1,8 @@
 """Puts the documents and rows of an export folder into live systems, as the chat application would have them.
 
-    load_live.py EXPORT [--mongodb URI --database NAME] [--mysql URL --ca FILE]
+    load_live.py EXPORT --database NAME [--mongodb URI] [--mysql URL --ca FILE] [--drop]
+
+The database is made if it is not there; with `--drop` it is removed instead of filled.
 
 Of a document or row that stands in the export more than once the newest is loaded, as a live system has only that. Lines
 that are no documents cannot be loaded; their number is printed, for the caller to expect. The clients are not those of
@@ -117,14 +119,13 @@ def load_table(connection, export, name):
 
 
 def connect_mysql(url, ca):
-    """A connection to the server and database of a url."""
+    """A connection to the server of a url."""
     parts = urllib.parse.urlsplit(url)
     return pymysql.connect(
         host=parts.hostname,
         port=parts.port or 3306,
         user=urllib.parse.unquote(parts.username or ""),
         password=urllib.parse.unquote(parts.password or ""),
-        database=parts.path.strip("/"),
         charset="utf8mb4",
         ssl={"ca": ca} if ca else None,
     )
@@ -133,19 +134,27 @@ def connect_mysql(url, ca):
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("export", type=pathlib.Path)
+    parser.add_argument("--database", required=True)
     parser.add_argument("--mongodb")
-    parser.add_argument("--database")
     parser.add_argument("--mysql")
     parser.add_argument("--ca")
+    parser.add_argument("--drop", action="store_true")
     given = parser.parse_args(arguments)
     counts = {}
     if given.mongodb:
-        database = pymongo.MongoClient(given.mongodb)[given.database]
-        for name in COLLECTIONS:
-            counts[f"mongodb.{name}"] = load_collection(database, given.export, name)
+        client = pymongo.MongoClient(given.mongodb)
+        if given.drop:
+            client.drop_database(given.database)
+        for name in () if given.drop else COLLECTIONS:
+            counts[f"mongodb.{name}"] = load_collection(client[given.database], given.export, name)
     if given.mysql:
         connection = connect_mysql(given.mysql, given.ca)
-        for name in TABLES:
+        with connection.cursor() as cursor:
+            verb = "DROP DATABASE IF EXISTS" if given.drop else "CREATE DATABASE IF NOT EXISTS"
+            cursor.execute(f"{verb} `{given.database}`")
+        if not given.drop:
+            connection.select_db(given.database)
+        for name in () if given.drop else TABLES:
             loaded = load_table(connection, given.export, name)
             if loaded is not None:
                 counts[f"mysql.{name}"] = loaded

@@ -77,7 +77,12 @@ impl MessagesLake {
     /// Runs the job on an export folder.
     pub async fn ingest(&self, exports: &Path) -> Result<JobReport> {
         let sources = Sources::exports(ExportFolder::open(&exports.to_string_lossy()).await?);
-        let options = RunOptions { as_of_micros: DEFAULT_END.timestamp_micros(), parallel: 1, full_refresh: false };
+        let options = RunOptions {
+            as_of_micros: DEFAULT_END.timestamp_micros(),
+            parallel: 1,
+            full_refresh: false,
+            detect_deletions: false,
+        };
         let catalog = self.catalog.clone();
         let run = Run::new(self.cluster.clone(), catalog, self.root.clone(), sources, &options, Arc::new(Silent))?;
         let report = run.execute(&self.catalog.select(&[TABLE])?).await;

@@ -45,6 +45,14 @@ pub enum RunError {
     /// The source did not.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Deletions were to be detected in an export.
+    #[error(
+        "cannot detect deletions for {job}: an export may be a part of the source, so what it lacks need not be gone; leave --detect-deletes out, or read the live systems"
+    )]
+    PartialSource {
+        /// The job.
+        job: String,
+    },
     /// No source is configured for a job that reads one.
     #[error(
         "job {job} reads {source_name}, but no source is configured; give the export folder with --exports or EXPORTS_PATH"
@@ -144,7 +152,9 @@ impl RunError {
                 quickchat_sources::Fault::External => ErrorClass::External,
                 quickchat_sources::Fault::Internal => ErrorClass::Internal,
             },
-            Self::NoSource { .. } | Self::MissingInput { .. } | Self::AsOf { .. } => ErrorClass::User,
+            Self::NoSource { .. } | Self::PartialSource { .. } | Self::MissingInput { .. } | Self::AsOf { .. } => {
+                ErrorClass::User
+            }
             Self::Quality { .. } => ErrorClass::Quality,
             Self::Plan { .. } | Self::Definition { .. } | Self::Counts { .. } | Self::Checks { .. } => {
                 ErrorClass::Internal

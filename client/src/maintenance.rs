@@ -18,8 +18,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
 use crate::error::RunError;
+use crate::run::deletions::target_as_stored;
 use crate::run::observer::Observer;
-use crate::run::{ClusterRunner, LANDING_FOLDER, target};
+use crate::run::{ClusterRunner, LANDING_FOLDER};
 
 /// Key in `commitInfo` of a version that maintenance made, in place of [`COMMIT_KEY`](crate::run::COMMIT_KEY): such a
 /// version says nothing about inputs, so whoever looks for the last version of a job passes it over.
@@ -59,7 +60,8 @@ impl Maintenance {
         file_bytes: u64,
         observer: Arc<dyn Observer>,
     ) -> Result<Optimized, RunError> {
-        let target = target(&self.root, contract);
+        let stored = self.tables.latest(&self.url(contract)).await?;
+        let target = target_as_stored(&self.root, contract, stored.as_deref());
         let runner = ClusterRunner::new(cluster.clone(), Some(target.name.clone()), observer);
         let lake =
             Lake::new(self.tables.clone(), cluster.session()?.state(), Arc::new(runner)).with_file_bytes(file_bytes);

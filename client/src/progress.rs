@@ -69,12 +69,7 @@ impl Observer for Display {
 
     fn job_ended(&self, report: &JobReport) {
         let what = match &report.state {
-            JobState::Changed => format!(
-                "{} written, {} unchanged, {} quarantined",
-                count(report.written),
-                count(report.unchanged),
-                count(report.quarantined)
-            ),
+            JobState::Changed => changed(report),
             JobState::Unchanged => "nothing changed".to_owned(),
             JobState::Failed { error, .. } => format!("failed: {error}"),
             JobState::Skipped { because } => format!("skipped, since {because} failed"),
@@ -89,4 +84,11 @@ impl Observer for Display {
     fn wants_progress(&self) -> bool {
         self.bars.is_some()
     }
+}
+
+fn changed(report: &JobReport) -> String {
+    let counts = [(report.written, "written"), (report.unchanged, "unchanged"), (report.quarantined, "quarantined")];
+    let marked = Some((report.marked_deleted, "marked as deleted")).filter(|(marked, _)| *marked > 0);
+    let told = counts.into_iter().chain(marked).map(|(number, what)| format!("{} {what}", count(number)));
+    told.collect::<Vec<_>>().join(", ")
 }

@@ -125,8 +125,20 @@ impl SourceInput<'_> {
             Place::Exports(folder) => Arc::new(folder.table_of(self.collection, files)),
             Place::Live(live) => {
                 let names = live.names.get(&self.collection).cloned().unwrap_or_default();
-                let request = LiveRequest { changed_since, names };
+                let request = LiveRequest { changed_since, ids_only: false, names };
                 // The plan is carried out by whoever has decoded it, over connections of its own.
+                Arc::new(SourceTable::live(self.collection, request, Connections::default()))
+            }
+        }
+    }
+
+    /// The ids of everything that a live system has now; of an export, those of its files.
+    pub(crate) fn ids(&self) -> Arc<dyn TableProvider> {
+        match self.place {
+            Place::Exports(folder) => Arc::new(folder.table(self.collection)),
+            Place::Live(live) => {
+                let names = live.names.get(&self.collection).cloned().unwrap_or_default();
+                let request = LiveRequest { changed_since: None, ids_only: true, names };
                 Arc::new(SourceTable::live(self.collection, request, Connections::default()))
             }
         }

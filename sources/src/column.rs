@@ -91,6 +91,13 @@ pub(crate) struct Layout {
     pub(crate) settle: Option<fn(&mut crate::decode::Staged<'_>)>,
 }
 
+impl Layout {
+    /// The key alone, which is the first column.
+    pub(crate) fn of_key(self) -> Self {
+        Self { columns: self.columns.get(..1).unwrap_or_default(), settle: None }
+    }
+}
+
 impl Column {
     /// A column that is null when missing; lists are empty instead.
     pub(crate) const fn of(name: &'static str, kind: Kind, fields: &'static [&'static str]) -> Self {

@@ -22,6 +22,9 @@ use crate::{Collection, SourceError};
 pub struct LiveRequest {
     /// Only what changed at or after this instant, in microseconds since 1970; everything if none.
     pub changed_since: Option<i64>,
+    /// Only the ids, whatever else of a document may be missing or wrong.
+    #[serde(default)]
+    pub ids_only: bool,
     /// How the collection is called there.
     #[serde(default)]
     pub names: LiveNames,

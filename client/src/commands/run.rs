@@ -48,6 +48,9 @@ pub(super) struct RunArguments {
     /// Only say what each job would do and why, like the command `plan`
     #[arg(long)]
     dry_run: bool,
+    /// Compare ids with the live systems, and mark rows that these no longer have (is_deleted_at_source)
+    #[arg(long, conflicts_with = "dry_run")]
+    detect_deletes: bool,
     /// Run once for each date from this one on, as of its end; needs --to
     #[arg(long, value_name = "DATE", requires = "to", conflicts_with_all = ["as_of", "dry_run"])]
     from: Option<NaiveDate>,
@@ -125,6 +128,7 @@ impl Runs<'_> {
             as_of_micros: as_of.timestamp_micros(),
             parallel: self.arguments.parallel.into(),
             full_refresh: self.arguments.jobs.full_refresh,
+            detect_deletions: self.arguments.detect_deletes,
         };
         let root = || self.config.lake.clone();
         let request = Request { selectors: self.arguments.jobs.selectors.clone(), as_of_micros: options.as_of_micros };
@@ -208,6 +212,7 @@ pub(super) async fn plan(config: &Config, arguments: &JobsArguments) -> Result<u
         as_of_micros: arguments.as_of.unwrap_or_else(Utc::now).timestamp_micros(),
         parallel: 1,
         full_refresh: arguments.full_refresh,
+        detect_deletions: false,
     };
     let root = config.lake.clone();
     let run = Run::new(cluster.clone(), catalog.clone(), root, sources, &options, Arc::new(Silent))?;

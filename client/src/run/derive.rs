@@ -48,7 +48,7 @@ pub(super) async fn derive(run: &Run, job: &Job) -> Result<Counts, RunError> {
         Decision::Incremental(_) => step.part(&concerned).await?,
         Decision::Full { .. } => step.everything().await?,
     };
-    Ok(Counts { read: written.written + written.unchanged, quarantined: 0, written, decision: Some(decision) })
+    Ok(Counts { read: written.written + written.unchanged, written, decision: Some(decision), ..Counts::default() })
 }
 
 struct Step<'a> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
@@ -11,12 +12,13 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Projection, lit}
 use datafusion::prelude::{Expr, ident};
 use datafusion::scalar::ScalarValue;
 use quickchat_jobs::{Job, quarantine_contract};
-use quickchat_lake::operation::{CommitNote, Lake, Landed, LandingColumns, Upsert, Written};
+use quickchat_lake::operation::{CommitNote, Lake, Landed, LandingColumns, Target, Upsert, Written};
 use quickchat_sources::{ExportFile, ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, REJECT_COLUMN};
 use serde_json::{Map, Value, json};
 
 use super::basis::{Basis, Watermark};
 use super::decide::{Decision, Increment, InputChange, Reason};
+use super::deletions::{self, MARK, has_mark, target_as_stored};
 use super::inputs::plan_landed;
 use super::source_files::TakenIn;
 use super::target::target;
@@ -24,7 +26,7 @@ use super::{Counts, LANDING_FOLDER, Run, newest, note};
 use crate::error::RunError;
 use crate::sources::SourceInput;
 
-const LANDING: LandingColumns =
+pub(super) const LANDING: LandingColumns =
     LandingColumns { output: OUTPUT_COLUMN, ordinal: ORDINAL_COLUMN, reject: REJECT_COLUMN, read: READ_COLUMN };
 
 /// Reads what is new of the source, merges its documents into the job's table and its rejects into the quarantine.
@@ -54,13 +56,24 @@ pub(super) struct IngestPlan<'a> {
     changed_since: Option<i64>,
     known: Option<Basis>,
     stored_version: Option<u64>,
+    /// The table as it is, or will be.
+    target: Target,
+}
+
+impl IngestPlan<'_> {
+    /// The ids of everything that the source has now.
+    pub(super) fn ids(&self) -> Arc<dyn TableProvider> {
+        self.source.ids()
+    }
 }
 
 /// Compares the source with what the table has taken in; lists files and reads none.
 pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPlan<'a>, RunError> {
     let source = run.sources.input(job)?;
-    let target = target(&run.root, job.contract());
-    let stored = run.lake.tables().latest(&target.url).await?;
+    if run.detect_deletions && source.live_system().is_none() {
+        return Err(RunError::PartialSource { job: job.name().to_string() });
+    }
+    let stored = run.lake.tables().latest(&target(&run.root, job.contract()).url).await?;
     let (reason, known) = match &stored {
         None => (Some(Reason::NeverWritten), None),
         Some(stored) => match Basis::of(run.lake.tables(), stored).await? {
@@ -90,8 +103,9 @@ pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPla
         Decision::Incremental(_) => changed_since(&source, known.as_ref()),
         _ => None,
     };
-    let stored_version = stored.map(|stored| stored.version);
-    Ok(IngestPlan { decision, source, unread, changed_since, known, stored_version })
+    let stored_version = stored.as_ref().map(|stored| stored.version);
+    let target = target_as_stored(&run.root, job.contract(), stored.as_deref());
+    Ok(IngestPlan { decision, source, unread, changed_since, known, stored_version, target })
 }
 
 /// The newest change that the table knows of, less the lookback.
@@ -115,8 +129,9 @@ fn new_files(job: &Job, unread: &[ExportFile]) -> Increment {
 
 async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &IngestPlan<'_>) -> Result<Counts, RunError> {
     quarantine(run, job, lake, landed).await?;
-    let query = with_ordinal(plan_landed(run, job, landed.documents(lake.tables())).await?, job)?;
-    let target = target(&run.root, job.contract());
+    let query = plan_landed(run, job, landed.documents(lake.tables())).await?;
+    let query = with_ordinal(query, job, has_mark(&plan.target))?;
+    let target = plan.target.clone();
     let newest = newest(job);
     let upsert = Upsert { target: &target, query, landed, ordinal: ORDINAL_COLUMN, newest, ranges_known: true };
     let basis = basis(run, job, landed, plan);
@@ -125,12 +140,17 @@ async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &Ingest
     facts.insert("quarantined".to_owned(), json!(landed.rejected));
     let note = note!(run, &target.name, &facts);
     let written = lake.upsert(&upsert, &note).await?;
-    let counts = Counts { read: landed.read, quarantined: landed.rejected, written, decision: None };
+    let counts = Counts { read: landed.read, quarantined: landed.rejected, written, ..Counts::default() };
     check_counts(job, &counts)?;
     if counts.written.version.is_none() && basis.is_news(plan.known.as_ref()) {
         lake.record(&target, &note).await?;
     }
-    Ok(counts)
+    if !run.detect_deletions {
+        return Ok(counts);
+    }
+    let marked = deletions::mark(run, job, plan, &basis).await?;
+    let version = marked.version.or(counts.written.version);
+    Ok(Counts { marked: marked.written, written: Written { version, ..counts.written }, ..counts })
 }
 
 fn basis(run: &Run, job: &Job, landed: &Landed, plan: &IngestPlan<'_>) -> Basis {
@@ -185,8 +205,9 @@ fn rejects(run: &Run, lake: &Lake, landed: &Landed) -> Result<LogicalPlan, DataF
     LogicalPlanBuilder::scan("rejects", scan, None)?.project(columns)?.build()
 }
 
-/// A bronze query gives one row per document; the document's ordinal is put behind its columns, for the merge.
-fn with_ordinal(query: LogicalPlan, job: &Job) -> Result<LogicalPlan, RunError> {
+/// A bronze query gives one row per document; the document's ordinal is put behind its columns, for the merge. A table
+/// with the column of marks gets none for a document that was read just now.
+fn with_ordinal(query: LogicalPlan, job: &Job, has_mark: bool) -> Result<LogicalPlan, RunError> {
     let LogicalPlan::Projection(projection) = query else {
         return Err(RunError::Definition { job: job.name().to_string() });
     };
@@ -196,6 +217,9 @@ fn with_ordinal(query: LogicalPlan, job: &Job) -> Result<LogicalPlan, RunError> 
         .qualified_field_with_unqualified_name(ORDINAL_COLUMN)
         .map_err(|source| RunError::Plan { job: job.name().to_string(), source: Box::new(source) })?;
     let mut columns = projection.expr.clone();
+    if has_mark {
+        columns.push(lit(ScalarValue::Boolean(None)).alias(MARK));
+    }
     columns.push(Expr::Column(Column::new(relation.cloned(), ORDINAL_COLUMN)).alias(ORDINAL_COLUMN));
     Projection::try_new(columns, Arc::clone(&projection.input))
         .map(LogicalPlan::Projection)

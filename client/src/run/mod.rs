@@ -17,6 +17,7 @@
 mod ask;
 mod basis;
 pub mod decide;
+pub(crate) mod deletions;
 mod derive;
 mod graph;
 mod ingest;
@@ -64,6 +65,8 @@ pub struct RunOptions {
     pub parallel: usize,
     /// Whether to compute everything, whatever the tables have already.
     pub full_refresh: bool,
+    /// Whether to look for rows that live systems no longer have, and mark them.
+    pub detect_deletions: bool,
 }
 
 /// Everything that the jobs of a run share.
@@ -79,6 +82,7 @@ pub struct Run {
     started_micros: i64,
     parallel: usize,
     full_refresh: bool,
+    detect_deletions: bool,
 }
 
 impl Run {
@@ -106,6 +110,7 @@ impl Run {
             started_micros: chrono::Utc::now().timestamp_micros(),
             parallel: options.parallel.max(1),
             full_refresh: options.full_refresh,
+            detect_deletions: options.detect_deletions,
         })
     }
 
@@ -187,6 +192,8 @@ struct Counts {
     read: u64,
     quarantined: u64,
     written: Written,
+    /// Rows that were found to be gone at the source.
+    marked: u64,
     decision: Option<decide::Decision>,
 }
 

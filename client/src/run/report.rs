@@ -38,6 +38,8 @@ pub struct JobReport {
     pub unchanged: u64,
     /// Documents that could not be decoded.
     pub quarantined: u64,
+    /// Rows that were found to be gone at the source, and marked; only if that was asked.
+    pub marked_deleted: u64,
     /// Data files added to its table.
     pub files: u64,
     /// Their size.
@@ -112,6 +114,7 @@ impl JobReport {
             written: counts.written.written,
             unchanged: counts.written.unchanged,
             quarantined: counts.quarantined,
+            marked_deleted: counts.marked,
             files: counts.written.files,
             bytes: counts.written.bytes,
             seconds: took.as_secs_f64(),

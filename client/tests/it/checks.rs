@@ -64,7 +64,8 @@ fn runs_at(lake: &Path, catalogs: &[(&Catalog, i64)]) -> Vec<RunReport> {
         let root = LakeRoot::parse(lake.to_str().unwrap()).unwrap();
         let mut reports = Vec::new();
         for (catalog, as_of_micros) in catalogs {
-            let options = RunOptions { as_of_micros: *as_of_micros, parallel: 2, full_refresh: false };
+            let options =
+                RunOptions { as_of_micros: *as_of_micros, parallel: 2, full_refresh: false, detect_deletions: false };
             let run = Run::new(
                 cluster.clone(),
                 (*catalog).clone(),

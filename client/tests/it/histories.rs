@@ -212,7 +212,12 @@ fn steps(seed: u64, count: usize) -> Vec<Step> {
 async fn run(cluster: &Cluster, export: &Path, lake: &Path, step: Step) -> Result<RunReport, String> {
     let catalog = Catalog::builtin().unwrap();
     let sources = Sources::exports(ExportFolder::open(export.to_str().unwrap()).await.unwrap());
-    let options = RunOptions { as_of_micros: step.as_of_micros, parallel: 2, full_refresh: step.full_refresh };
+    let options = RunOptions {
+        as_of_micros: step.as_of_micros,
+        parallel: 2,
+        full_refresh: step.full_refresh,
+        detect_deletions: false,
+    };
     let root = LakeRoot::parse(lake.to_str().unwrap()).unwrap();
     let run = Run::new(cluster.clone(), catalog.clone(), root, sources, &options, Arc::new(Silent)).unwrap();
     let report = run.execute(&catalog.jobs().iter().collect::<Vec<_>>()).await;

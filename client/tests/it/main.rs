@@ -17,6 +17,7 @@ mod incremental;
 mod interrupt;
 mod lake;
 mod laws;
+mod live;
 mod maintenance;
 mod odd_documents;
 mod process;

@@ -52,12 +52,16 @@ impl Decoder {
     /// full all the same, so that what is rejected does not depend on who asks.
     #[must_use]
     pub fn projected(collection: Collection, projection: Option<&[usize]>) -> Self {
-        Self {
-            plan: Plan::new(collection.layout()),
-            parser: Parser::new(),
-            row: Row::default(),
-            batch: BatchBuilder::new(collection, projection),
-        }
+        Self::with(Plan::new(collection.layout()), collection, projection)
+    }
+
+    /// A decoder that looks at nothing but the key, which is the first column; all others are null.
+    pub(crate) fn of_ids(collection: Collection, projection: Option<&[usize]>) -> Self {
+        Self::with(Plan::new(collection.layout().of_key()), collection, projection)
+    }
+
+    fn with(plan: Plan, collection: Collection, projection: Option<&[usize]>) -> Self {
+        Self { plan, parser: Parser::new(), row: Row::default(), batch: BatchBuilder::new(collection, projection) }
     }
 
     /// Decodes one line, without its line end: one row more, of a document or of a reject.

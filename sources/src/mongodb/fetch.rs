@@ -116,7 +116,10 @@ impl Query<'_> {
                 Some(changed) => doc! { "$and": [ids, Changed::filter(changed)] },
                 None => ids,
             },
-            projection: projection(self.collection, self.range.changed.as_ref()),
+            projection: match self.range.ids_only {
+                true => doc! { "_id": 1 },
+                false => projection(self.collection, self.range.changed.as_ref()),
+            },
             order: 1,
             limit: None,
             batch: Some(self.range.batch),

@@ -35,6 +35,8 @@ pub(crate) struct DocumentRange {
     pub(super) ids: IdRange,
     /// Of these only what changed, if that was asked.
     pub(super) changed: Option<Changed>,
+    /// Whether nothing but the ids is wanted.
+    pub(super) ids_only: bool,
     /// What the read may see.
     pub(super) concern: Concern,
     /// Documents of a batch.
@@ -70,6 +72,7 @@ pub(crate) async fn plan(
         name: name.clone(),
         ids,
         changed: changed.clone(),
+        ids_only: request.ids_only,
         concern,
         batch: size.batch(policy),
     };

@@ -30,7 +30,10 @@ impl CollectionReader {
     /// Begins to fetch the range.
     pub(crate) fn new(site: Arc<LiveSite>, range: DocumentRange) -> Self {
         Self {
-            decoder: Decoder::projected(site.collection, site.projection.as_deref()),
+            decoder: match range.ids_only {
+                true => Decoder::of_ids(site.collection, site.projection.as_deref()),
+                false => Decoder::projected(site.collection, site.projection.as_deref()),
+            },
             current: None,
             rank: range.rank,
             name: format!("mongodb/{}", range.name),

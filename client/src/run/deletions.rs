@@ -1,0 +1,125 @@
+//! Rows whose document or row is no longer at the source: found by comparing ids, and marked.
+//!
+//! Extraction by watermark never sees a deletion, as what is gone has no time of change. So a run can be told to fetch
+//! all ids of a live system besides, and nothing but the ids: what the table has and the source has not is marked in a
+//! column that the table gets with the first such run. A row that comes back loses its mark with the next read of it.
+//! The rows stay, and tables that read them are not changed by a mark: what a deletion means is the reader's to say.
+//!
+//! Ids are fetched after the documents, so a document that is written meanwhile is in the table or among the ids.
+//!
+//! Rejected: a column that every bronze table always has. Most lakes are never compared, and a column of nothing but
+//! nulls would promise what nobody has looked at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{Column, JoinType};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::prelude::{Expr, ident};
+use quickchat_jobs::{Contract, Job};
+use quickchat_lake::operation::{CommitNote, Landed, Target, Upsert, Written};
+use quickchat_lake::scan::DeltaScan;
+use quickchat_lake::snapshot::PinnedTable;
+use quickchat_lake::{COMMENT, LakeRoot};
+use quickchat_sources::ORDINAL_COLUMN;
+use serde_json::json;
+
+use super::basis::Basis;
+use super::ingest::{IngestPlan, LANDING};
+use super::inputs::plan_error;
+use super::target::target;
+use super::{LANDING_FOLDER, Run, newest, note};
+use crate::error::RunError;
+
+/// The column of marks: true for a row that is gone at the source, null for all others.
+pub(crate) const MARK: &str = "is_deleted_at_source";
+
+/// The table of a contract as it is stored: with the column of marks if it has one.
+pub(crate) fn target_as_stored(root: &LakeRoot, contract: &Contract, stored: Option<&PinnedTable>) -> Target {
+    let target = target(root, contract);
+    match stored {
+        Some(stored) if stored.schema.field_with_name(MARK).is_ok() => with_mark(target),
+        _ => target,
+    }
+}
+
+/// The table with the column of marks.
+pub(super) fn with_mark(mut target: Target) -> Target {
+    let about = "whether the source no longer has the row; null where it had it, or nobody has looked";
+    let comment = HashMap::from([(COMMENT.to_owned(), about.to_owned())]);
+    let mark = Field::new(MARK, DataType::Boolean, true).with_metadata(comment);
+    let fields = target.schema.fields().iter().cloned().chain([Arc::new(mark)]);
+    target.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    target
+}
+
+/// Whether rows of this target can be marked.
+pub(super) fn has_mark(target: &Target) -> bool {
+    target.schema.field_with_name(MARK).is_ok()
+}
+
+/// Marks the rows of a job's table that its source no longer has. `basis` is what the table's rows are known to come
+/// from; the marks change nothing of that.
+pub(super) async fn mark(run: &Run, job: &Job, plan: &IngestPlan<'_>, basis: &Basis) -> Result<Written, RunError> {
+    let lake = run.lake_for(job);
+    let target = with_mark(target(&run.root, job.contract()));
+    let Some(stored) = lake.tables().latest(&target.url).await? else { return Ok(Written::default()) };
+    let folder = run.root.folder(LANDING_FOLDER).folder(run.id()).folder(&format!("{}-ids", job.name().table()));
+    let ids = lake.land(plan.ids(), LANDING, &format!("{} (ids)", job.name()), &[], folder).await?;
+    let basis = Basis { base: Some(stored.version), ..basis.clone() };
+    let marked = mark_others(run, job, &target, &stored, &ids, &basis).await;
+    ids.remove(lake.tables()).await;
+    marked
+}
+
+async fn mark_others(
+    run: &Run,
+    job: &Job,
+    target: &Target,
+    stored: &PinnedTable,
+    ids: &Landed,
+    basis: &Basis,
+) -> Result<Written, RunError> {
+    let lake = run.lake_for(job);
+    let scan = DeltaScan::of(lake.tables(), stored).with_schema(&target.schema);
+    let query = gone(target, scan, ids.documents(lake.tables())).map_err(plan_error(job))?;
+    let upsert =
+        Upsert { target, query, landed: ids, ordinal: ORDINAL_COLUMN, newest: newest(job), ranges_known: false };
+    let mut facts = basis.facts();
+    facts.insert("idsAtSource".to_owned(), json!(ids.read));
+    // Another commit of the same run to the same table: it must not be taken for the first one's repetition.
+    let note = note!(run, &format!("{} (deletions)", target.name), &facts);
+    Ok(lake.upsert(&upsert, &note).await?)
+}
+
+/// The stored rows without a mark whose key is not among the ids, marked.
+fn gone(target: &Target, stored: DeltaScan, ids: DeltaScan) -> Result<LogicalPlan, DataFusionError> {
+    let listed = |key: &String| format!("_listed_{key}");
+    let ids = LogicalPlanBuilder::scan("ids", provider_as_source(Arc::new(ids)), None)?
+        .project(target.key.iter().map(|key| ident(key).alias(listed(key))))?
+        .build()?;
+    let on = (columns_of(&target.key), columns_of(&target.key.iter().map(listed).collect::<Vec<_>>()));
+    let mut columns: Vec<Expr> = Vec::with_capacity(target.schema.fields().len() + 1);
+    for field in target.schema.fields() {
+        columns.push(match field.name().as_str() {
+            MARK => lit(true).alias(MARK),
+            name => ident(name),
+        });
+    }
+    let order = target.key.iter().map(|key| ident(key).sort(true, true)).collect();
+    let number = row_number().order_by(order).build()?.alias("_number");
+    let rows = LogicalPlanBuilder::scan("stored", provider_as_source(Arc::new(stored)), None)?
+        .filter(ident(MARK).is_null())?
+        .join(ids, JoinType::LeftAnti, on, None)?
+        .window([number])?;
+    columns.push(cast(ident("_number"), DataType::Int64).alias(ORDINAL_COLUMN));
+    rows.project(columns)?.build()
+}
+
+fn columns_of(names: &[String]) -> Vec<Column> {
+    names.iter().map(Column::from_name).collect()
+}
