@@ -7,6 +7,7 @@
 //! * [`tables`]: the lake as it stands, for queries and for looking at it.
 //! * [`export`]: a table as files for those who do not read Delta.
 //! * [`maintenance`]: what keeps the lake fast and small.
+//! * [`doctor`]: what is configured, and whether it works.
 //! * [`config`]: flags over environment over file over defaults, validated once.
 //! * [`commands`]: the command line.
 //!
@@ -20,6 +21,7 @@ pub mod checks;
 pub mod cluster;
 pub mod commands;
 pub mod config;
+pub mod doctor;
 mod error;
 pub mod export;
 mod instant;

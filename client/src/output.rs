@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::checks::{CheckState, ShownRows, TableChecks, shortened};
 use crate::config::OutputForm;
+use crate::doctor::{Finding, State};
 use crate::run::decide::Decision;
 use crate::run::plan::PlannedJob;
 use crate::run::report::{JobState, RunReport};
@@ -65,6 +66,37 @@ pub(crate) fn table(titles: &[&str]) -> Table {
         }
     }
     table
+}
+
+/// What was found out about each system, a line each; what is to be said of it stands below it.
+pub(crate) fn findings(findings: &[Finding]) -> String {
+    let mut rows = table(&["system", "state", "place", "version", "#latency", "#clock", "holds"]);
+    for finding in findings {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let holds: Vec<String> = finding
+            .counts
+            .iter()
+            .map(|(name, count)| format!("{} {name}", count.map_or("no".to_owned(), |count| count.to_string())))
+            .collect();
+        rows.add_row([
+            finding.system.to_owned(),
+            match finding.state {
+                State::Ok => "ok",
+                State::Warning => "warning",
+                State::Failed => "FAILED",
+                State::NotConfigured => "-",
+            }
+            .to_owned(),
+            text(&finding.place),
+            text(&finding.version),
+            finding.latency_ms.map(|ms| format!("{ms:.1} ms")).unwrap_or_default(),
+            finding.clock_ahead_ms.map(|ms| format!("{ms:+} ms")).unwrap_or_default(),
+            holds.join(", "),
+        ]);
+    }
+    let notes =
+        findings.iter().flat_map(|finding| finding.notes.iter().map(|note| format!("{}: {note}", finding.system)));
+    std::iter::once(rows.to_string()).chain(notes).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints a run as a table, followed by the rows of its failed checks; nothing where JSON is wanted.

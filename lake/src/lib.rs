@@ -27,6 +27,7 @@ pub mod changes;
 pub mod codec;
 pub mod commit;
 mod error;
+pub mod health;
 pub mod heartbeat;
 pub mod history;
 mod inputs;

@@ -12,8 +12,10 @@ use std::time::Duration;
 use quickchat_environment::EnvironmentError;
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
 use crate::mongodb::{MongoServer, MongoSettings};
 use crate::mysql::MySqlServer;
+use crate::{Collection, SourceError};
 
 /// What a run asks of a live system for one collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,22 @@ impl Connections {
     #[must_use]
     pub fn with_mongodb(settings: MongoSettings) -> Self {
         Self { shared: Arc::new(Shared { mongodb: MongoServer::given(settings), ..Shared::default() }) }
+    }
+
+    /// Looks at the MongoDB server.
+    ///
+    /// # Errors
+    /// If it is not configured, cannot be reached, or refuses.
+    pub async fn mongodb_health(&self, names: impl Fn(Collection) -> LiveNames) -> Result<Health, SourceError> {
+        Ok(self.shared.mongodb.health(names).await?)
+    }
+
+    /// Looks at the MySQL server.
+    ///
+    /// # Errors
+    /// If it is not configured, cannot be reached, or refuses.
+    pub async fn mysql_health(&self, names: impl Fn(Collection) -> LiveNames) -> Result<Health, SourceError> {
+        self.shared.mysql.health(names).await
     }
 
     /// Documents.

@@ -1,6 +1,7 @@
 //! The command line: one module a command, thin; what it does is in the library.
 
 mod check;
+mod doctor;
 mod export;
 mod jobs;
 mod maintain;
@@ -52,6 +53,8 @@ enum Command {
     Maintain(maintain::MaintainCommand),
     /// Run one SELECT over the lake, on the cluster
     Sql(sql::SqlArguments),
+    /// Connect to everything that is configured and say what works
+    Doctor,
     /// Make a realistic export folder
     Sample(sample::SampleArguments),
 }
@@ -146,6 +149,7 @@ pub async fn execute(line: CommandLine) -> Result<u8, CommandError> {
         Command::Tables(command) => tables::tables(&config, &command).await,
         Command::Maintain(command) => maintain::maintain(&config, &command).await,
         Command::Sql(arguments) => sql::sql(&config, &arguments).await,
+        Command::Doctor => doctor::doctor(&config).await,
         Command::Sample(arguments) => sample::sample(&config, &arguments),
     }
 }

@@ -13,6 +13,7 @@ use quickchat_sources::ExportFolder;
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::{Cluster, EmbeddedOptions};
 use crate::config::Config;
+use crate::doctor::is_set;
 use crate::instant::parse_instant;
 use crate::output;
 use crate::progress::Display;
@@ -263,6 +264,5 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
 
 /// Whether this process's environment says where a live system is.
 fn names_a_system() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    ["MONGODB_URI", "MYSQL_URL"].iter().any(|name| is_set(name) || is_set(&format!("{name}_FILE")))
+    ["MONGODB_URI", "MYSQL_URL"].into_iter().any(is_set)
 }

@@ -63,7 +63,7 @@ pub enum MongoError {
         why: String,
     },
     /// The server is older than the driver can talk to.
-    #[error("this version of MongoDB cannot be read from: {why}; 4.2 is the oldest that can")]
+    #[error("this version of MongoDB cannot be read from: {why}; 4.4 is the oldest that can")]
     TooOld {
         /// What the driver says.
         why: String,

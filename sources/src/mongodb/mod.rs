@@ -22,6 +22,7 @@
 
 mod fault;
 mod fetch;
+mod health;
 mod ids;
 mod plan;
 mod query;

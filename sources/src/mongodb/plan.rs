@@ -16,8 +16,9 @@ const SAMPLE_PER_RANGE: u32 = 30;
 const FEW_CHANGES: i64 = 50_000;
 /// How long counting the changes may take; without an index it takes longer, and is given up.
 const COUNT_MILLIS: i64 = 2_000;
-/// What a batch of documents should take on the wire and in memory.
-const BATCH_BYTES: u64 = 4 << 20;
+/// A range is read in about so many batches: of 4 MiB, where ranges have their usual 32 MiB. Smaller ones cost
+/// more round trips, larger ones more memory while a batch is decoded and the next is on its way.
+const BATCHES_OF_RANGE: u64 = 8;
 /// The size of documents when the server does not tell.
 const USUAL_DOCUMENT_BYTES: u64 = 512;
 /// The server's own limits of a batch.
@@ -70,7 +71,7 @@ pub(crate) async fn plan(
         ids,
         changed: changed.clone(),
         concern,
-        batch: size.batch(),
+        batch: size.batch(policy),
     };
     Ok((0..).zip(ids).map(range).collect())
 }
@@ -89,9 +90,10 @@ struct Size {
 }
 
 impl Size {
-    fn batch(&self) -> u32 {
+    fn batch(&self, policy: &SplitPolicy) -> u32 {
         let document = self.bytes.checked_div(self.documents).unwrap_or(USUAL_DOCUMENT_BYTES).max(1);
-        let documents = (BATCH_BYTES / document).clamp(*BATCH_DOCUMENTS.start(), *BATCH_DOCUMENTS.end());
+        let documents =
+            (policy.target_bytes / BATCHES_OF_RANGE / document).clamp(*BATCH_DOCUMENTS.start(), *BATCH_DOCUMENTS.end());
         u32::try_from(documents).unwrap_or(u32::MAX)
     }
 }
@@ -255,7 +257,7 @@ impl Planner<'_> {
     }
 }
 
-fn names(reply: &Document) -> Vec<String> {
+pub(super) fn names(reply: &Document) -> Vec<String> {
     let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let entries = batch.map(Vec::as_slice).unwrap_or_default();
     let name = |entry: &Bson| entry.as_document()?.get_str("name").ok().map(str::to_owned);

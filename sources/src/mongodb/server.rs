@@ -80,6 +80,8 @@ pub(super) struct Open {
     client: Client,
     /// The database that is read.
     pub(super) database: String,
+    /// The hosts, for messages.
+    hosts: String,
     /// Which of several servers may answer.
     criteria: Option<SelectionCriteria>,
     patience: Duration,
@@ -102,8 +104,14 @@ impl Open {
         let database =
             settings.database.or_else(|| options.default_database.clone()).unwrap_or(DEFAULT_DATABASE.to_owned());
         let criteria = options.selection_criteria.clone();
+        let hosts = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let client = Client::with_options(options).map_err(|error| address(&error, &hidden))?;
-        Ok(Self { client, database, criteria, patience: settings.patience, hidden })
+        Ok(Self { client, database, hosts, criteria, patience: settings.patience, hidden })
+    }
+
+    /// Where this is, without user and password.
+    pub(super) fn place(&self) -> String {
+        format!("{}/{}", self.hosts, self.database)
     }
 
     /// The error of a command for people.

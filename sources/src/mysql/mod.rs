@@ -13,6 +13,15 @@ use crate::{Collection, SourceError, SplitPolicy};
 #[derive(Default)]
 pub(crate) struct MySqlServer {}
 
+impl MySqlServer {
+    pub(crate) async fn health(
+        &self,
+        _names: impl Fn(Collection) -> crate::live::LiveNames,
+    ) -> Result<crate::health::Health, SourceError> {
+        Err(SourceError::Misplaced)
+    }
+}
+
 /// A part of a table: what one descriptor row says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RowRange {

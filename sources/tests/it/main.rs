@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod folder;
+mod mongodb;
 mod parquet;
 mod plan;
 mod scan;
