@@ -47,7 +47,7 @@ pub enum RunError {
     Source(#[from] SourceError),
     /// No source is configured for a job that reads one.
     #[error(
-        "job {job} reads {source_name}, but no source is configured; give the export folder with --exports or EXPORTS_PATH"
+        "job {job} reads {source_name}, but no source is configured for it; give the export folder with --exports or EXPORTS_PATH, or the folder of media with --media or MEDIA_PATH"
     )]
     NoSource {
         /// The job.
