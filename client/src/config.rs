@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use quickchat_executor::{MemoryLimit, SchedulerUrl};
-use quickchat_lake::LakeRoot;
-use quickchat_sources::{Collection, LiveNames, Origin};
+use quickchat_lake::{LakeRoot, TableUrl};
+use quickchat_sources::{Collection, LiveNames, MediaFolder, Origin};
 use serde::Deserialize;
 
 use crate::LiveSources;
@@ -32,6 +32,12 @@ pub struct GlobalOptions {
     /// Export folder with mongodb/ and mysql/
     #[arg(long, global = true, env = "EXPORTS_PATH", value_name = "DIR")]
     pub exports: Option<String>,
+    /// Folder whose objects are the media, in place of the one of the exports: a folder, file:// or s3:// address
+    #[arg(long, global = true, env = "MEDIA_PATH", value_name = "URL")]
+    pub media: Option<String>,
+    /// Manifest of an S3 Inventory of the media's bucket, to be read in place of a listing
+    #[arg(long, global = true, env = "MEDIA_INVENTORY", value_name = "URL")]
+    pub media_inventory: Option<String>,
     /// How many hours before the newest known change a run begins to read live systems again [default: 24]
     #[arg(long, global = true, env = "QUICKCHAT_LOOKBACK_HOURS", value_name = "HOURS")]
     pub lookback_hours: Option<u32>,
@@ -77,6 +83,8 @@ pub struct Config {
     pub lake: LakeRoot,
     /// The export folder, as given.
     pub exports: Option<String>,
+    /// The folder of media, if it is not the one of the exports.
+    pub media: Option<MediaFolder>,
     /// How live systems are read.
     pub live: LiveSources,
     /// The remote scheduler; none means embedded.
@@ -131,6 +139,7 @@ impl Config {
         Ok(Self {
             lake: LakeRoot::parse(&lake).map_err(|error| wrong("--lake (DATA_LAKE_PATH)", error))?,
             exports: options.exports.or(file.exports).filter(|exports| !exports.is_empty()),
+            media: media_folder(options.media.or(file.media), options.media_inventory.or(file.media_inventory))?,
             live: LiveSources {
                 names: live_names(file.mongodb, file.mysql)?,
                 lookback_micros: lookback_micros(options.lookback_hours.or(file.lookback_hours)),
@@ -156,6 +165,24 @@ const DEFAULT_LOOKBACK_HOURS: u32 = 24;
 
 fn lookback_micros(hours: Option<u32>) -> i64 {
     i64::from(hours.unwrap_or(DEFAULT_LOOKBACK_HOURS)) * 3_600 * 1_000_000
+}
+
+fn media_folder(folder: Option<String>, inventory: Option<String>) -> Result<Option<MediaFolder>, ConfigError> {
+    let (option, inventory_option) = ("--media (MEDIA_PATH)", "--media-inventory (MEDIA_INVENTORY)");
+    let inventory = inventory.filter(|inventory| !inventory.is_empty());
+    let Some(folder) = folder.filter(|folder| !folder.is_empty()) else {
+        return match inventory {
+            Some(_) => {
+                Err(wrong(inventory_option, "it needs MEDIA_PATH, the folder whose objects are looked for in it"))
+            }
+            None => Ok(None),
+        };
+    };
+    let url = TableUrl::parse(&folder).map_err(|error| wrong(option, error))?;
+    let folder = MediaFolder::at(url.url()).map_err(|error| wrong(option, error))?;
+    let Some(inventory) = inventory else { return Ok(Some(folder)) };
+    let manifest = TableUrl::parse(&inventory).map_err(|error| wrong(inventory_option, error))?;
+    folder.with_inventory(manifest.url()).map(Some).map_err(|error| wrong(inventory_option, error))
 }
 
 /// The names by collection, each of which must be of the system under which it stands.
@@ -224,6 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn media_are_a_folder_of_any_store() {
+        for (text, location) in [
+            ("/data/media/", "file:///data/media"),
+            ("file:///data/media", "file:///data/media"),
+            ("s3://photos", "s3://photos/"),
+            ("s3a://photos/chat/media/", "s3://photos/chat/media"),
+        ] {
+            let config = resolve(&format!("media = '{text}'"), GlobalOptions::default()).unwrap();
+            assert_eq!(config.media.unwrap().location(), location);
+        }
+        assert!(resolve("media = ''", GlobalOptions::default()).unwrap().media.is_none());
+    }
+
+    #[test]
     fn names_of_live_systems_stand_in_the_file() {
         let file = "[mysql.auth_users]\nname = 'accounts'\ncolumns = { external_id = 'chat_user' }";
         let config = resolve(file, GlobalOptions::default()).unwrap();
@@ -240,6 +281,10 @@ mod tests {
             ("slots = 0", "QUICKCHAT_SLOTS"),
             ("scheduler = 'nonsense://'", "SCHEDULER_URL"),
             ("memory = 'much'", "QUICKCHAT_MEMORY"),
+            ("media = 'ftp://x/y'", "MEDIA_PATH"),
+            ("media-inventory = 's3://i/manifest.json'", "needs MEDIA_PATH"),
+            ("media = '/x'\nmedia-inventory = 's3://i/manifest.json'", "local folder"),
+            ("media = 's3://b'\nmedia-inventory = '/i/manifest.json'", "MEDIA_INVENTORY"),
             ("laek = 'x'", "laek"),
             ("[mongodb.mesages]\nname = 'x'", "mesages"),
             ("[mysql.messages]\nname = 'x'", "none of auth_users"),

@@ -55,7 +55,7 @@ pub enum RunError {
     },
     /// No source is configured for a job that reads one.
     #[error(
-        "job {job} reads {source_name}, but no source is configured; give the export folder with --exports or EXPORTS_PATH"
+        "job {job} reads {source_name}, but no source is configured for it; give the export folder with --exports or EXPORTS_PATH, or the folder of media with --media or MEDIA_PATH"
     )]
     NoSource {
         /// The job.

@@ -1,14 +1,17 @@
 //! Which source stands behind which name in a bronze job's query: files of an export, or the live system.
 //!
 //! The two are not mixed in one run: exports that are configured are read for every job, so that nobody takes rows of
-//! an old dump and of today for one picture without noticing.
+//! an old dump and of today for one picture without noticing. Only media may be elsewhere than the rest, in a folder
+//! that is configured for them: dumps hold the documents of a chat, and hardly ever its videos.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use quickchat_jobs::Job;
-use quickchat_sources::{Collection, Connections, ExportFile, ExportFolder, LiveNames, LiveRequest, SourceTable};
+use quickchat_sources::{
+    Collection, Connections, ExportFile, ExportFolder, LiveNames, LiveRequest, MediaFolder, SourceTable,
+};
 
 use crate::error::RunError;
 
@@ -16,6 +19,14 @@ use crate::error::RunError;
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     configured: Option<Configured>,
+    media: Option<Arc<MediaSource>>,
+}
+
+/// The media folder of its own.
+#[derive(Debug)]
+struct MediaSource {
+    folder: MediaFolder,
+    lookback_micros: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -42,12 +53,21 @@ impl Sources {
 
     /// The files of an export folder.
     pub fn exports(folder: ExportFolder) -> Self {
-        Self { configured: Some(Configured::Exports(Arc::new(folder))) }
+        Self { configured: Some(Configured::Exports(Arc::new(folder))), media: None }
     }
 
     /// The live systems.
     pub fn live(live: LiveSources) -> Self {
-        Self { configured: Some(Configured::Live(Arc::new(live))) }
+        Self { configured: Some(Configured::Live(Arc::new(live))), media: None }
+    }
+
+    /// The same, but with the media of a folder of their own. A run looks at what was modified since the newest object
+    /// that is known, and before that by the lookback: an upload has the time of its beginning, and is listed when it
+    /// has ended.
+    #[must_use]
+    pub fn with_media(mut self, folder: MediaFolder, lookback_micros: i64) -> Self {
+        self.media = Some(Arc::new(MediaSource { folder, lookback_micros }));
+        self
     }
 
     /// What `job` reads.
@@ -56,10 +76,12 @@ impl Sources {
             job: job.name().to_string(),
             source_name: job.source().map(ToString::to_string).unwrap_or_default(),
         };
-        let configured = self.configured.as_ref().ok_or_else(missing)?;
         let name = job.source().ok_or_else(missing)?;
         let collection = Collection::from_name(name.table()).ok_or_else(missing)?;
-        match configured {
+        if let Some(media) = self.media.as_ref().filter(|_| collection == Collection::Media) {
+            return Ok(SourceInput { collection, place: Place::Media(media) });
+        }
+        match self.configured.as_ref().ok_or_else(missing)? {
             Configured::Exports(folder) => {
                 if !folder.has(collection) {
                     tracing::warn!(
@@ -70,6 +92,7 @@ impl Sources {
                 }
                 Ok(SourceInput { collection, place: Place::Exports(folder) })
             }
+            Configured::Live(_) if collection == Collection::Media => Err(missing()),
             Configured::Live(live) => Ok(SourceInput { collection, place: Place::Live(live) }),
         }
     }
@@ -86,6 +109,7 @@ pub(crate) struct SourceInput<'a> {
 enum Place<'a> {
     Exports(&'a ExportFolder),
     Live(&'a LiveSources),
+    Media(&'a MediaSource),
 }
 
 impl SourceInput<'_> {
@@ -93,15 +117,17 @@ impl SourceInput<'_> {
     pub(crate) fn files(&self) -> &[ExportFile] {
         match self.place {
             Place::Exports(folder) => folder.files(self.collection),
-            Place::Live(_) => &[],
+            Place::Live(_) | Place::Media(_) => &[],
         }
     }
 
-    /// The live system that it is read from, for telling it from another: `mongodb`; none for an export.
-    pub(crate) fn live_system(&self) -> Option<&'static str> {
+    /// The live system that it is read from, for telling it from another: `mongodb`, or the address of a media folder;
+    /// none for an export.
+    pub(crate) fn live_system(&self) -> Option<String> {
         match self.place {
             Place::Exports(_) => None,
-            Place::Live(_) => Some(self.collection.origin().name()),
+            Place::Live(_) => Some(self.collection.origin().name().to_owned()),
+            Place::Media(media) => Some(media.folder.location()),
         }
     }
 
@@ -116,6 +142,7 @@ impl SourceInput<'_> {
         match self.place {
             Place::Exports(_) => None,
             Place::Live(live) => Some(live.lookback_micros),
+            Place::Media(media) => Some(media.lookback_micros),
         }
     }
 
@@ -123,6 +150,7 @@ impl SourceInput<'_> {
     pub(crate) fn table(&self, files: Vec<ExportFile>, changed_since: Option<i64>) -> Arc<dyn TableProvider> {
         match self.place {
             Place::Exports(folder) => Arc::new(folder.table_of(self.collection, files)),
+            Place::Media(media) => Arc::new(SourceTable::media(media.folder.clone(), changed_since)),
             Place::Live(live) => {
                 let names = live.names.get(&self.collection).cloned().unwrap_or_default();
                 let request = LiveRequest { changed_since, ids_only: false, names };
@@ -136,6 +164,7 @@ impl SourceInput<'_> {
     pub(crate) fn ids(&self) -> Arc<dyn TableProvider> {
         match self.place {
             Place::Exports(folder) => Arc::new(folder.table(self.collection)),
+            Place::Media(media) => Arc::new(SourceTable::media(media.folder.clone(), None)),
             Place::Live(live) => {
                 let names = live.names.get(&self.collection).cloned().unwrap_or_default();
                 let request = LiveRequest { changed_since: None, ids_only: true, names };

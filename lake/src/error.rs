@@ -21,7 +21,7 @@ pub enum ErrorClass {
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// The address of a lake or table is not one that can be opened.
-    #[error("cannot use {location:?} as a lake: {reason}; give a folder, file:// or s3:// address")]
+    #[error("cannot use {location:?}: {reason}; give a folder, file:// or s3:// address")]
     Location {
         /// The text that was given.
         location: String,

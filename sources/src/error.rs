@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
+use crate::media::MediaError;
 use crate::mongodb::MongoError;
 
 /// Whose fault an error is.
@@ -71,14 +72,6 @@ pub enum SourceError {
         path: String,
         /// The store's error.
         source: object_store::Error,
-    },
-    /// The store does not list keys in order, so parts of a listing cannot be told apart.
-    #[error(
-        "the store lists the keys of {folder} in no order, so that objects would be missed; keep media in a store that lists in the order of keys, as S3 general-purpose buckets do"
-    )]
-    Unordered {
-        /// The folder.
-        folder: String,
     },
     /// More files than an ordinal can number.
     #[error("{collection} has {files} export files, more than {limit}; merge them into fewer")]
@@ -165,6 +158,9 @@ pub enum SourceError {
     /// MongoDB could not be read.
     #[error(transparent)]
     MongoDb(#[from] MongoError),
+    /// Media could not be listed.
+    #[error(transparent)]
+    Media(#[from] MediaError),
     /// A collection of objects was asked of a live system.
     #[error("{collection} has no live system: its objects are listed in a store")]
     NotLive {
@@ -206,6 +202,7 @@ impl SourceError {
                     Fault::User
                 }
             }
+            Self::Media(error) => error.fault(),
             Self::MongoDb(error) => error.fault(),
             Self::NoStore { .. } | Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => {
                 Fault::Internal

@@ -51,6 +51,7 @@ pub use exec::SourceScanExec;
 pub use export::{ExportFile, ExportFolder, FileFormat};
 pub use health::Health;
 pub use live::{Connections, LiveNames, LiveRequest};
+pub use media::{MediaError, MediaFolder};
 pub use mongodb::{MongoError, MongoSettings};
 pub use schema::{
     ORDINAL_COLUMN, OUTPUT_COLUMN, OUTPUT_DOCUMENT, OUTPUT_REJECT, OUTPUT_TALLY, READ_COLUMN, REJECT_COLUMN,

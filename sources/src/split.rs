@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SourceError;
 use crate::export::{ExportFile, FileFormat};
-use crate::media::KeyRange;
+use crate::media::{InventoryPart, KeyRange};
 use crate::mongodb::DocumentRange;
 use crate::mysql::RowRange;
 
@@ -90,8 +90,15 @@ pub(crate) fn ordinal(rank: u32, position: u64) -> i64 {
 pub(crate) enum Work {
     /// A part of a file.
     Split(Split),
-    /// A part of a media listing.
-    Keys(KeyRange),
+    /// A part of a media listing, without what was not modified since an instant.
+    Keys {
+        /// The part.
+        range: KeyRange,
+        /// In microseconds since 1970.
+        changed_since: Option<i64>,
+    },
+    /// A part of a media inventory.
+    Inventory(InventoryPart),
     /// A part of a collection.
     Documents(DocumentRange),
     /// A part of a table.
@@ -102,8 +109,8 @@ impl Work {
     /// Bytes that are read from the store; those of a listing and of a live system are not known.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Split(split) => split.end - split.start,
-            Self::Keys(_) | Self::Documents(_) | Self::Rows(_) => 0,
+            Self::Split(split) | Self::Inventory(InventoryPart { split, .. }) => split.end - split.start,
+            Self::Keys { .. } | Self::Documents(_) | Self::Rows(_) => 0,
         }
     }
 }

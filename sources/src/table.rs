@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::{Scan, ScanPlace, SourceScanExec};
 use crate::live::{Connections, LiveRequest};
-use crate::read::is_local;
+use crate::media::{MediaFolder, MediaRequest};
 use crate::split::Work;
-use crate::{Collection, ExportFile, Origin, SourceError, SplitPolicy, media, mongodb, mysql, output_schema};
+use crate::{Collection, ExportFile, Origin, SourceError, SplitPolicy, mongodb, mysql, output_schema};
 
 /// A collection, with the schema of [`output_schema`].
 #[derive(Debug, Clone)]
@@ -36,8 +36,10 @@ pub struct SourceTable {
 /// Where the collection is read.
 #[derive(Debug, Clone)]
 enum Input {
-    /// Files of a folder, or its media objects.
+    /// Files of a folder.
     Folder { store_url: ObjectStoreUrl, root: Path, files: Vec<ExportFile> },
+    /// The objects of a folder.
+    Media(MediaRequest),
     /// The live system.
     Live(LiveRequest),
 }
@@ -54,6 +56,7 @@ struct Description {
 #[serde(rename_all = "snake_case")]
 enum InputDescription {
     Folder { store_url: String, root: String, files: Vec<ExportFile> },
+    Media(MediaRequest),
     Live(LiveRequest),
 }
 
@@ -70,6 +73,14 @@ impl SourceTable {
         files: Vec<ExportFile>,
     ) -> Self {
         Self::new(collection, Input::Folder { store_url, root, files }, Connections::default())
+    }
+
+    /// The objects of a folder, or those of them that were modified at an instant or later, in microseconds since 1970.
+    /// The times of local files do not tell when they came into the folder, so of a local folder it is always all.
+    #[must_use]
+    pub fn media(folder: MediaFolder, changed_since: Option<i64>) -> Self {
+        let changed_since = changed_since.filter(|_| !folder.is_local());
+        Self::new(Collection::Media, Input::Media(MediaRequest { folder, changed_since }), Connections::default())
     }
 
     /// The collection in the live system that it comes from, which whoever plans and reads the table must be able to
@@ -97,7 +108,7 @@ impl SourceTable {
     pub fn files(&self) -> &[ExportFile] {
         match &self.input {
             Input::Folder { files, .. } => files,
-            Input::Live(_) => &[],
+            Input::Media(_) | Input::Live(_) => &[],
         }
     }
 
@@ -110,7 +121,7 @@ impl SourceTable {
     /// The work of a scan: a partition for every few splits of files, and for every range of keys.
     async fn work(&self, state: &dyn Session) -> Result<Vec<Vec<Work>>, SourceError> {
         match (&self.input, self.collection) {
-            (Input::Folder { store_url, root, .. }, Collection::Media) => key_ranges(state, store_url, root).await,
+            (Input::Media(request), _) => request.work(state, &self.policy).await,
             (Input::Folder { files, .. }, _) => {
                 let partitions = crate::split::plan(files, &self.policy);
                 Ok(partitions.into_iter().map(|splits| splits.into_iter().map(Work::Split).collect()).collect())
@@ -148,6 +159,7 @@ impl SourceTable {
                     root: root.to_string(),
                     files: files.clone(),
                 },
+                Input::Media(request) => InputDescription::Media(request.clone()),
                 Input::Live(request) => InputDescription::Live(request.clone()),
             },
             policy: self.policy,
@@ -168,26 +180,12 @@ impl SourceTable {
                 let (store_url, root) = parse_location(&store_url, &root)?;
                 Input::Folder { store_url, root, files }
             }
+            InputDescription::Media(request) => Input::Media(request),
             InputDescription::Live(request) => Input::Live(request),
         };
         let table = Self::new(description.collection, input, connections.clone());
         Ok(table.with_split_policy(description.policy))
     }
-}
-
-/// A partition for every range of the keys of a folder's media.
-async fn key_ranges(
-    state: &dyn Session,
-    store_url: &ObjectStoreUrl,
-    root: &Path,
-) -> Result<Vec<Vec<Work>>, SourceError> {
-    let store = state
-        .runtime_env()
-        .object_store(store_url)
-        .map_err(|source| SourceError::NoStore { url: store_url.as_str().to_owned(), source: Box::new(source) })?;
-    let in_order = !is_local(store_url.as_str());
-    let ranges = media::plan(store.as_ref(), root, in_order).await?;
-    Ok(ranges.into_iter().map(|range| vec![Work::Keys(range)]).collect())
 }
 
 /// Store and root of a description.
@@ -218,6 +216,10 @@ impl TableProvider for SourceTable {
         let place = match &self.input {
             Input::Folder { store_url, root, .. } => {
                 ScanPlace::Folder { store_url: store_url.clone(), root: root.clone() }
+            }
+            Input::Media(request) => {
+                let (store_url, root) = request.place()?;
+                ScanPlace::Folder { store_url, root }
             }
             Input::Live(_) => ScanPlace::Live(self.connections.clone()),
         };

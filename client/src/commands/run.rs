@@ -8,7 +8,7 @@ use clap::Args;
 use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, Job};
 use quickchat_lake::operation::Closed;
-use quickchat_sources::ExportFolder;
+use quickchat_sources::{Collection, ExportFolder, SourceError};
 
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::{Cluster, EmbeddedOptions};
@@ -253,6 +253,16 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
     if jobs.iter().all(|job| job.source().is_none()) {
         return Ok(Sources::none());
     }
+    let Some(media) = &config.media else { return documents(config).await };
+    media.check().await.map_err(SourceError::from)?;
+    // Who has media alone needs nothing else.
+    let others = |job: &&Job| job.source().is_some_and(|source| source.table() != Collection::Media.name());
+    let sources = if jobs.iter().any(others) { documents(config).await? } else { Sources::none() };
+    Ok(sources.with_media(media.clone(), config.live.lookback_micros))
+}
+
+/// The sources of everything but media, which they have too where these have no folder of their own.
+async fn documents(config: &Config) -> Result<Sources, CommandError> {
     if let Some(folder) = &config.exports {
         return Ok(Sources::exports(ExportFolder::open(folder).await?));
     }

@@ -25,7 +25,7 @@ const TOGETHER: &str = "*";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum TakenIn {
-    /// Of a live system: its kind. The path of a file is never `live`.
+    /// Of a live system: its kind, or the address of a media folder. The path of a file is never `live`.
     Live { live: String },
     /// Of an export.
     Files(SourceFiles),
@@ -35,7 +35,7 @@ impl TakenIn {
     /// What will have been taken in when a source has been read.
     pub(super) fn of(source: &SourceInput<'_>) -> Self {
         match source.live_system() {
-            Some(system) => Self::Live { live: system.to_owned() },
+            Some(system) => Self::Live { live: system },
             None => Self::Files(SourceFiles::of(source.files())),
         }
     }

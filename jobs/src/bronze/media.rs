@@ -18,9 +18,14 @@ pub(super) const JOB: JobDefinition = JobDefinition {
         summary: "One row per object that was ever seen under the media prefix, as it was last modified. An export \
             without a media folder leaves the table as it is, or makes it empty.",
         columns: &[
-            Column::required("key", ColumnType::String, "Path below `media/`, with `/` between its parts.").key(),
+            Column::required("key", ColumnType::String, "Path below the media folder, with `/` between its parts.")
+                .key(),
             Column::required("size_bytes", ColumnType::Long, "Size of the object."),
-            Column::optional("etag", ColumnType::String, "The store's tag of the content; null for a local folder."),
+            Column::optional(
+                "etag",
+                ColumnType::String,
+                "The store's tag of the content, without quotation marks; null for a local folder.",
+            ),
             Column::required("last_modified", ColumnType::Timestamp, "When the object was last written."),
             Column::required(
                 "content_type",

@@ -17,7 +17,10 @@ use object_store::{ObjectMeta, ObjectStore};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{Collection, Origin, SourceError, SourceTable, media};
+use crate::{Collection, MediaFolder, Origin, SourceError, SourceTable};
+
+/// The sub-folder of an export that holds the media objects.
+const MEDIA: &str = "media";
 
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +139,7 @@ impl ExportFolder {
             files.insert(collection, found);
         }
         // A folder that cannot be listed is for the job that reads it to complain of.
-        let has_media = store.list(Some(&media::folder(&root))).next().await.is_some();
+        let has_media = store.list(Some(&root.clone().join(MEDIA))).next().await.is_some();
         let folder = Self { location: location.to_owned(), store_url, root, files, has_media, unclaimed };
         folder.complete(listed.into_values().flatten())
     }
@@ -192,6 +195,9 @@ impl ExportFolder {
     /// Some files of the collection as a table.
     #[must_use]
     pub fn table_of(&self, collection: Collection, files: Vec<ExportFile>) -> SourceTable {
+        if collection == Collection::Media {
+            return SourceTable::media(MediaFolder::of(&self.store_url, &self.root.clone().join(MEDIA)), None);
+        }
         SourceTable::of_files(collection, self.store_url.clone(), self.root.clone(), files)
     }
 }

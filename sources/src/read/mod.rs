@@ -5,6 +5,7 @@
 
 mod chunks;
 mod documents;
+mod inventory;
 mod line_numbers;
 mod lines;
 mod media;
@@ -20,6 +21,7 @@ use object_store::ObjectStore;
 use object_store::path::{Path, PathPart};
 
 use self::documents::DocumentReader;
+use self::inventory::InventoryReader;
 use self::media::MediaReader;
 use self::parquet_rows::ParquetReader;
 use self::records::RecordReader;
@@ -87,6 +89,11 @@ impl Site {
         is_local(&self.store_url)
     }
 
+    /// The address of a path in the store, for people.
+    fn address(&self, path: &str) -> String {
+        crate::media::location(&self.store_url, path)
+    }
+
     /// Where a file of the export is in the store.
     ///
     /// The parts are those that the store itself listed, and are taken as they are: to append them as new parts would
@@ -108,6 +115,7 @@ pub(crate) enum Reader {
     Records(Box<RecordReader>),
     Parquet(Box<ParquetReader>),
     Media(Box<MediaReader>),
+    Inventory(Box<InventoryReader>),
     Collection(Box<CollectionReader>),
     Table(Box<RowReader>),
 }
@@ -117,8 +125,11 @@ impl Reader {
     pub(crate) fn open(place: &Place, work: Work) -> Result<Self, SourceError> {
         match (place, work) {
             (Place::Folder(site), Work::Split(split)) => Ok(Self::of_file(Arc::clone(site), split)),
-            (Place::Folder(site), Work::Keys(range)) => {
-                Ok(Self::Media(Box::new(MediaReader::new(Arc::clone(site), range))))
+            (Place::Folder(site), Work::Keys { range, changed_since }) => {
+                Ok(Self::Media(Box::new(MediaReader::new(Arc::clone(site), range, changed_since))))
+            }
+            (Place::Folder(site), Work::Inventory(part)) => {
+                Ok(Self::Inventory(Box::new(InventoryReader::new(Arc::clone(site), part))))
             }
             (Place::Live(site), Work::Documents(range)) => {
                 Ok(Self::Collection(Box::new(CollectionReader::new(Arc::clone(site), range))))
@@ -127,7 +138,7 @@ impl Reader {
                 Ok(Self::Table(Box::new(RowReader::new(Arc::clone(site), range))))
             }
             (Place::Folder(_), Work::Documents(_) | Work::Rows(_))
-            | (Place::Live(_), Work::Split(_) | Work::Keys(_)) => Err(SourceError::Misplaced),
+            | (Place::Live(_), Work::Split(_) | Work::Keys { .. } | Work::Inventory(_)) => Err(SourceError::Misplaced),
         }
     }
 
@@ -149,6 +160,7 @@ impl Reader {
             Self::Records(reader) => reader.next_batch().await,
             Self::Parquet(reader) => reader.next_batch().await,
             Self::Media(reader) => reader.next_batch().await,
+            Self::Inventory(reader) => reader.next_batch().await,
             Self::Collection(reader) => reader.next_batch().await,
             Self::Table(reader) => reader.next_batch().await,
         }

@@ -27,9 +27,9 @@ use crate::decode::{Fields, Place, RecordDecoder, row_json, sha256_hex};
 use crate::split::Split;
 
 /// Rows read at once; accounts are narrow.
-const BATCH_ROWS: usize = 8_192;
+pub(super) const BATCH_ROWS: usize = 8_192;
 
-type Batches = ParquetRecordBatchStream<StoredFile>;
+pub(super) type Batches = ParquetRecordBatchStream<StoredFile>;
 
 /// Reads the rows of one file.
 pub(crate) struct ParquetReader {
@@ -157,7 +157,7 @@ impl Open {
 }
 
 /// The error of a Parquet file: the store's where it is one, else the file's.
-fn failed(split: &Split, source: ParquetError) -> SourceError {
+pub(super) fn failed(split: &Split, source: ParquetError) -> SourceError {
     let damaged = |source| SourceError::Parquet { file: split.file.path.clone(), source };
     match source {
         ParquetError::External(inner) => match inner.downcast::<SourceError>() {

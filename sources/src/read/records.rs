@@ -31,7 +31,7 @@ pub(crate) struct RecordReader {
 }
 
 /// Cuts chunks into records.
-struct Frames {
+pub(super) struct Frames {
     csv: CsvReader,
     longest: usize,
     buffer: Vec<u8>,
@@ -60,20 +60,27 @@ struct TooLong {
     line: u64,
 }
 
-enum Step {
+pub(super) enum Step {
     Record(Frame),
     NeedInput,
     End,
 }
 
 /// A complete record; its fields are in the frames' buffers.
-struct Frame {
+pub(super) struct Frame {
     /// Its bytes in the buffer, without line ends.
     raw: std::ops::Range<usize>,
     offset: u64,
     line: u64,
     sha256: Option<String>,
     unclosed_quote: bool,
+}
+
+impl Frame {
+    /// Whether its fields are all there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.sha256.is_none() && !self.unclosed_quote
+    }
 }
 
 impl RecordReader {
@@ -99,7 +106,7 @@ impl RecordReader {
                 Step::Record(frame) => self.take(&frame)?,
                 Step::NeedInput => match self.chunks.next().await? {
                     Some(chunk) => self.frames.feed(&chunk),
-                    None => self.frames.input_ended = true,
+                    None => self.frames.end(),
                 },
                 Step::End => {
                     self.done = true;
@@ -166,7 +173,7 @@ impl RecordReader {
 }
 
 impl Frames {
-    fn new(longest: usize) -> Self {
+    pub(super) fn new(longest: usize) -> Self {
         Self {
             csv: CsvReader::new(),
             longest,
@@ -185,7 +192,7 @@ impl Frames {
         }
     }
 
-    fn feed(&mut self, chunk: &[u8]) {
+    pub(super) fn feed(&mut self, chunk: &[u8]) {
         self.buffer.drain(..self.start);
         self.buffer_at += self.start as u64;
         self.seen -= self.start;
@@ -193,7 +200,12 @@ impl Frames {
         self.buffer.extend_from_slice(chunk);
     }
 
-    fn next(&mut self) -> Step {
+    /// Tells that there is no more to feed.
+    pub(super) fn end(&mut self) {
+        self.input_ended = true;
+    }
+
+    pub(super) fn next(&mut self) -> Step {
         if std::mem::take(&mut self.complete) {
             self.drop_seen();
             self.text_len = 0;
@@ -289,7 +301,7 @@ impl Frames {
     }
 
     /// Fills in the fields of the record; false if one of them is not UTF-8, in whose place U+FFFD then stands.
-    fn fields(&self, fields: &mut Fields) -> bool {
+    pub(super) fn fields(&self, fields: &mut Fields) -> bool {
         fields.clear();
         let mut valid = true;
         let mut start = 0;

@@ -173,6 +173,7 @@ async fn only_what_changed_is_read() {
     let changed = |field: Option<&str>| LiveRequest {
         // Half a millisecond after what a date can hold: the millisecond is read.
         changed_since: Some(100_500),
+        ids_only: false,
         names: LiveNames { changed_field: field.map(str::to_owned), ..LiveNames::default() },
     };
     let found = read(&table(server.uri(), "chat", changed(None))).await.unwrap();
@@ -181,6 +182,18 @@ async fn only_what_changed_is_read() {
     // A document without the field that was named may have changed at any time.
     let found = read(&table(server.uri(), "chat", changed(Some("createdAt")))).await.unwrap();
     assert_eq!(found.ids, ["created-new", "created-text"]);
+}
+
+#[tokio::test]
+async fn ids_are_read_whatever_else_is_wrong() {
+    let mut documents = users(50);
+    documents.push(doc! { "_id": "no-time", "displayName": 5 });
+    let server = start(Script::new().documents(USERS, documents));
+    let found = read(&table(server.uri(), "chat", LiveRequest { ids_only: true, ..LiveRequest::default() })).await;
+    let found = found.unwrap();
+    assert_eq!(found.ids, [expected(50), vec!["no-time".to_owned()]].concat());
+    let asked = server.requests_named("find").pop().unwrap();
+    assert_eq!(asked.body.get_document("projection").unwrap(), &doc! { "_id": 1 });
 }
 
 #[tokio::test]
