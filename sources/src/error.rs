@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::mongodb::MongoError;
+use crate::mysql::MySqlError;
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +166,9 @@ pub enum SourceError {
     /// MongoDB could not be read.
     #[error(transparent)]
     MongoDb(#[from] MongoError),
+    /// MySQL could not be read.
+    #[error(transparent)]
+    MySql(#[from] MySqlError),
     /// A collection of objects was asked of a live system.
     #[error("{collection} has no live system: its objects are listed in a store")]
     NotLive {
@@ -207,6 +211,7 @@ impl SourceError {
                 }
             }
             Self::MongoDb(error) => error.fault(),
+            Self::MySql(error) => error.fault(),
             Self::NoStore { .. } | Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => {
                 Fault::Internal
             }
