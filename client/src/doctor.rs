@@ -202,16 +202,14 @@ async fn mongodb(config: &Config, connections: &Connections) -> Finding {
     if !is_set("MONGODB_URI") {
         return Finding::not_configured("mongodb", "MONGODB_URI names a server");
     }
-    let names = |collection| config.live.names.get(&collection).cloned().unwrap_or_default();
-    system("mongodb", connections.mongodb_health(names).await)
+    system("mongodb", connections.check_mongodb(&config.live.names).await)
 }
 
 async fn mysql(config: &Config, connections: &Connections) -> Finding {
     if !is_set("MYSQL_URL") {
         return Finding::not_configured("mysql", "MYSQL_URL names a server");
     }
-    let names = |collection| config.live.names.get(&collection).cloned().unwrap_or_default();
-    system("mysql", connections.mysql_health(names).await)
+    system("mysql", connections.check_mysql(&config.live.names).await.map(Health::from))
 }
 
 fn system(system: &'static str, found: Result<Health, SourceError>) -> Finding {

@@ -11,6 +11,7 @@ use parquet::errors::ParquetError;
 
 use crate::media::MediaError;
 use crate::mongodb::MongoError;
+use crate::mysql::MySqlError;
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +162,9 @@ pub enum SourceError {
     /// Media could not be listed.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// MySQL could not be read.
+    #[error(transparent)]
+    MySql(#[from] MySqlError),
     /// A collection of objects was asked of a live system.
     #[error("{collection} has no live system: its objects are listed in a store")]
     NotLive {
@@ -204,6 +208,7 @@ impl SourceError {
             }
             Self::Media(error) => error.fault(),
             Self::MongoDb(error) => error.fault(),
+            Self::MySql(error) => error.fault(),
             Self::NoStore { .. } | Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => {
                 Fault::Internal
             }

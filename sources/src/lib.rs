@@ -53,6 +53,7 @@ pub use health::Health;
 pub use live::{Connections, LiveNames, LiveRequest};
 pub use media::{MediaError, MediaFolder};
 pub use mongodb::{MongoError, MongoSettings};
+pub use mysql::{MySqlError, MySqlHealth, MySqlSettings, TableHealth};
 pub use schema::{
     ORDINAL_COLUMN, OUTPUT_COLUMN, OUTPUT_DOCUMENT, OUTPUT_REJECT, OUTPUT_TALLY, READ_COLUMN, REJECT_COLUMN,
     output_schema, reject_fields,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
 use crate::mongodb::{MongoServer, MongoSettings};
-use crate::mysql::MySqlServer;
+use crate::mysql::{MySqlHealth, MySqlServer, MySqlSettings};
 use crate::{Collection, SourceError};
 
 /// What a run asks of a live system for one collection.
@@ -69,20 +69,26 @@ impl Connections {
         Self { shared: Arc::new(Shared { mongodb: MongoServer::given(settings), ..Shared::default() }) }
     }
 
-    /// Looks at the MongoDB server.
+    /// How the MongoDB server is, and what of the collections it has.
     ///
     /// # Errors
-    /// If it is not configured, cannot be reached, or refuses.
-    pub async fn mongodb_health(&self, names: impl Fn(Collection) -> LiveNames) -> Result<Health, SourceError> {
+    /// [`SourceError::MongoDb`] if it cannot be asked.
+    pub async fn check_mongodb(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, SourceError> {
         Ok(self.shared.mongodb.health(names).await?)
     }
 
-    /// Looks at the MySQL server.
+    /// How the MySQL server is, and what of the collections it has.
     ///
     /// # Errors
-    /// If it is not configured, cannot be reached, or refuses.
-    pub async fn mysql_health(&self, names: impl Fn(Collection) -> LiveNames) -> Result<Health, SourceError> {
-        self.shared.mysql.health(names).await
+    /// [`SourceError::MySql`] if it cannot be asked.
+    pub async fn check_mysql(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<MySqlHealth, SourceError> {
+        Ok(self.shared.mysql.check(names).await?)
+    }
+
+    /// A MySQL server that is told rather than read from the environment.
+    #[must_use]
+    pub fn with_mysql(settings: MySqlSettings) -> Self {
+        Self { shared: Arc::new(Shared { mysql: MySqlServer::given(settings), ..Shared::default() }) }
     }
 
     /// Documents.
@@ -101,6 +107,16 @@ impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connections")
     }
+}
+
+/// How often something is asked of a live system before its failure counts.
+pub(crate) const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long to wait after the nth failure in a row.
+pub(crate) fn pause(attempt: u32) -> Duration {
+    (FIRST_PAUSE * 2_u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_PAUSE)
 }
 
 /// How long a live system may be silent, unless `SOURCE_TIMEOUT_SECONDS` says otherwise.

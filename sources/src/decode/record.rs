@@ -1,4 +1,4 @@
-//! One row of text fields, from CSV or Parquet, to a staging row.
+//! One row of text fields, from CSV, Parquet or MySQL, to a staging row.
 
 use arrow::record_batch::RecordBatch;
 
@@ -66,6 +66,8 @@ impl Strings for Fields {
 pub(crate) struct RecordDecoder {
     plan: Plan,
     header: Vec<String>,
+    /// The field by which a rejected row is found again, where that is not its line.
+    key: Option<usize>,
     /// For each column, where its accepted fields stand in the row and their names.
     sources: Vec<Vec<(usize, &'static str)>>,
     cells: Vec<Cell>,
@@ -83,7 +85,27 @@ impl RecordDecoder {
         projection: Option<&[usize]>,
         header: Vec<String>,
     ) -> Result<Self, &'static str> {
-        let plan = Plan::new(collection.layout());
+        Self::with(Plan::new(collection.layout()), collection, projection, header)
+    }
+
+    /// A decoder that looks at nothing but the key, which is the collection's first column; all others are null.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of_ids(
+        collection: Collection,
+        projection: Option<&[usize]>,
+        header: Vec<String>,
+    ) -> Result<Self, &'static str> {
+        Self::with(Plan::new(collection.layout().of_key()), collection, projection, header)
+    }
+
+    fn with(
+        plan: Plan,
+        collection: Collection,
+        projection: Option<&[usize]>,
+        header: Vec<String>,
+    ) -> Result<Self, &'static str> {
         let find = |name: &str| header.iter().rposition(|column| column.trim().eq_ignore_ascii_case(name));
         let mut sources = Vec::with_capacity(plan.columns.len());
         for column in &plan.columns {
@@ -94,7 +116,20 @@ impl RecordDecoder {
             }
             sources.push(found);
         }
-        Ok(Self { plan, header, sources, cells: Vec::new(), batch: BatchBuilder::new(collection, projection) })
+        Ok(Self {
+            plan,
+            header,
+            key: None,
+            sources,
+            cells: Vec::new(),
+            batch: BatchBuilder::new(collection, projection),
+        })
+    }
+
+    /// The same decoder, which tells the place of a rejected row by this field, where the row has it.
+    pub(crate) fn keyed_by(mut self, field: usize) -> Self {
+        self.key = Some(field);
+        self
     }
 
     /// How many fields a row must have.
@@ -111,7 +146,7 @@ impl RecordDecoder {
                 raw: redact::bounded(self.raw(fields)),
                 failure,
                 place,
-                id: None,
+                id: self.id(fields),
             }),
         }
     }
@@ -135,7 +170,7 @@ impl RecordDecoder {
             raw: redact::bounded(self.raw(fields)),
             failure: Failure::whole(Reason::InvalidUtf8),
             place,
-            id: None,
+            id: self.id(fields),
         });
     }
 
@@ -177,6 +212,10 @@ impl RecordDecoder {
             settle(&mut Staged { cells: &mut self.cells, absent, strings: fields });
         }
         Ok(())
+    }
+
+    fn id(&self, fields: &Fields) -> Option<String> {
+        self.key.and_then(|key| fields.get(key)).map(str::to_owned)
     }
 
     /// The row as a JSON object without secret columns. In a row with too few or too many fields names and values

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use super::fault::{MongoError, Outlook, outlook};
 use super::plan::DocumentRange;
 use super::query::{Changed, Concern, Find, projection};
-use super::server::{ATTEMPTS, Open, pause};
+use super::server::Open;
 use crate::Collection;
-use crate::live::Connections;
+use crate::live::{ATTEMPTS, Connections, pause};
 
 /// Batches that are there and not decoded yet.
 const AHEAD: usize = 1;

@@ -1,5 +1,6 @@
 //! Looking at a MongoDB server.
 
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use bson::{Bson, Document, doc};
@@ -17,7 +18,7 @@ const WRITES: [&str; 6] = ["insert", "update", "remove", "dropCollection", "crea
 
 impl MongoServer {
     /// What the server says of itself, and of the collections under these names.
-    pub(crate) async fn health(&self, names: impl Fn(Collection) -> LiveNames) -> Result<Health, MongoError> {
+    pub(crate) async fn health(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, MongoError> {
         let open = self.open("MongoDB").await?;
         let hello_sent = SystemTime::now();
         let hello = required(open, doc! { "hello": 1 }).await?;
@@ -82,13 +83,14 @@ fn allows(privilege: &Bson, action: &str, open: &Open) -> bool {
 
 async fn counts(
     open: &Open,
-    called: impl Fn(Collection) -> LiveNames,
+    called: &BTreeMap<Collection, LiveNames>,
 ) -> Result<Vec<(Collection, Option<u64>)>, MongoError> {
     let listed = open.command(DOING, doc! { "listCollections": 1, "nameOnly": true, "authorizedCollections": true });
     let known = listed.await?.map(|reply| names(&reply)).ok();
     let mut counts = Vec::new();
     for collection in Collection::ALL.into_iter().filter(|collection| collection.origin() == Origin::MongoDb) {
-        let name = called(collection).name.unwrap_or_else(|| collection.name().to_owned());
+        let given = called.get(&collection).and_then(|names| names.name.clone());
+        let name = given.unwrap_or_else(|| collection.name().to_owned());
         let is_there = known.as_ref().is_none_or(|known| known.contains(&name));
         let count = match is_there {
             true => number(&required(open, doc! { "count": name }).await?, "n"),

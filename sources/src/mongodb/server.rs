@@ -12,7 +12,7 @@ use quickchat_environment::Secret;
 use tokio::sync::OnceCell;
 
 use super::fault::{MongoError, Outlook, explain, outlook};
-use crate::live::{install_tls, patience};
+use crate::live::{ATTEMPTS, install_tls, patience, pause};
 
 /// The database when neither the variable nor the address names one.
 const DEFAULT_DATABASE: &str = "quickchat";
@@ -22,10 +22,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections of a process, unless the address says otherwise: more than an executor has tasks.
 const MAX_CONNECTIONS: u32 = 64;
-/// How often a command is sent before its failure counts.
-pub(super) const ATTEMPTS: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the server is and how to log in to it.
 #[derive(Debug, Clone)]
@@ -191,11 +187,6 @@ impl Open {
     pub(super) fn note(&self, doing: &str, attempt: u32, error: &Error) {
         tracing::warn!(doing, attempt, error = %without(&self.hidden, error), "MongoDB failed; going on behind the last document");
     }
-}
-
-/// How long to wait after the nth failure in a row.
-pub(super) fn pause(attempt: u32) -> Duration {
-    (FIRST_PAUSE * 2_u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_PAUSE)
 }
 
 /// The documents of a batch, and what stands beside them in the reply's cursor.
