@@ -71,7 +71,7 @@ pub enum MySqlError {
     },
     /// The server does not answer.
     #[error(
-        "MySQL at {address} has not answered for {seconds} s while {doing}; see what it is busy with, and run again"
+        "MySQL at {address} has not answered for {seconds} s while {doing}; see what it is busy with and run again, or set SOURCE_TIMEOUT_SECONDS to give it more time"
     )]
     Hangs {
         /// Host and port.

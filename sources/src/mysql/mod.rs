@@ -37,6 +37,7 @@ mod reader;
 mod rows;
 mod server;
 mod session;
+mod tls;
 
 pub use fault::MySqlError;
 pub use health::{MySqlHealth, TableHealth};

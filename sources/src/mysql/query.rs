@@ -101,7 +101,7 @@ pub(super) fn step(table: &str, key: &str, kind: KeyKind, after: Option<&[u8]>, 
 
 /// How many rows the server expects to read for the changes.
 pub(super) fn explain_changes(table: &str, changed: &Changed, zone: Option<&str>) -> String {
-    format!("EXPLAIN SELECT 1 FROM {} AS t WHERE {}", quoted(table), condition(changed, zone))
+    format!("EXPLAIN FORMAT = TRADITIONAL SELECT 1 FROM {} AS t WHERE {}", quoted(table), condition(changed, zone))
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::{Conn, Error, Opts, OptsBuilder, SslOpts};
+use parking_lot::Mutex;
 use quickchat_environment::Secret;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::address::{Address, TlsMode};
+use super::address::Address;
 use super::fault::{Circumstances, MySqlError, explain, is_passing, is_without_tls};
 use super::session::{Answer, Session};
+use super::tls::Tls;
 use crate::live::{ATTEMPTS, install_tls, patience, pause};
 
 /// How long a connection may take.
@@ -92,11 +94,9 @@ impl MySqlServer {
 
 /// A server that can be connected to.
 pub(super) struct Open {
-    /// With TLS, if it is wanted.
-    opts: Opts,
-    /// Without, for a server that has none, if that is allowed.
-    plain: Option<Opts>,
-    without_tls: AtomicBool,
+    /// With the encryption that turned out to be possible.
+    opts: Mutex<Opts>,
+    tls: Tls,
     checked: AtomicBool,
     /// Host and port.
     pub(super) address: String,
@@ -128,12 +128,10 @@ impl Open {
             Some(path) => Some(read_authority(path).await?),
             None => None,
         };
-        let (tls, may_be_plain) = tls(address.tls, authority)?;
-        let plain = may_be_plain.then(|| Opts::from(base.clone()));
+        let tls = Tls::new(address.tls, authority)?;
         Ok(Self {
-            opts: base.ssl_opts(tls).into(),
-            plain,
-            without_tls: AtomicBool::new(false),
+            opts: Mutex::new(base.ssl_opts(tls.opts.clone()).into()),
+            tls,
             checked: AtomicBool::new(false),
             address: format!("{}:{}", address.host, address.port),
             database: address.database,
@@ -168,22 +166,31 @@ impl Open {
     }
 
     async fn reach(&self, doing: &str) -> Answer<Conn> {
-        let plain = self.plain.as_ref();
-        if let Some(plain) = plain.filter(|_| self.without_tls.load(Ordering::Relaxed)) {
-            return self.reach_with(plain, doing).await;
-        }
-        match (self.reach_with(&self.opts, doing).await?, plain) {
-            (Err(error), Some(plain)) if is_without_tls(&error) => {
-                tracing::warn!(server = self.address, "MySQL has no TLS; the connection is not encrypted");
-                self.without_tls.store(true, Ordering::Relaxed);
-                self.reach_with(plain, doing).await
-            }
-            (answer, _) => Ok(answer),
+        let opts = self.opts.lock().clone();
+        match self.reach_with(opts.clone(), doing).await? {
+            Ok(conn) => Ok(Ok(conn)),
+            Err(error) => match self.way_around(&error) {
+                Some(tls) => {
+                    let other = Opts::from(OptsBuilder::from_opts(opts).ssl_opts(tls));
+                    *self.opts.lock() = other.clone();
+                    self.reach_with(other, doing).await
+                }
+                None => Ok(Err(error)),
+            },
         }
     }
 
-    async fn reach_with(&self, opts: &Opts, doing: &str) -> Answer<Conn> {
-        self.wait_for(CONNECT_TIMEOUT.min(self.patience), doing, Conn::new(opts.clone())).await
+    /// How else to encrypt after a failure, as far as that is allowed.
+    fn way_around(&self, error: &Error) -> Option<Option<SslOpts>> {
+        if self.tls.may_be_plain && is_without_tls(error) {
+            tracing::warn!(server = self.address, "MySQL has no TLS; the connection is not encrypted");
+            return Some(None);
+        }
+        self.tls.renamed(error).map(Some)
+    }
+
+    async fn reach_with(&self, opts: Opts, doing: &str) -> Answer<Conn> {
+        self.wait_for(CONNECT_TIMEOUT.min(self.patience), doing, Conn::new(opts)).await
     }
 
     /// Looks, once a process, whether the server is one that can be read.
@@ -295,29 +302,6 @@ async fn read_authority(path: &std::path::Path) -> Result<Vec<u8>, MySqlError> {
     tokio::fs::read(path).await.map_err(|source| MySqlError::Authority { path: path.to_owned(), source })
 }
 
-/// How to encrypt, and whether a connection without is in order.
-fn tls(mode: Option<TlsMode>, authority: Option<Vec<u8>>) -> Result<(Option<SslOpts>, bool), MySqlError> {
-    let mode = match (mode, &authority) {
-        (Some(TlsMode::Disabled), Some(_)) => {
-            let why = "it turns TLS off, though MYSQL_CA names an authority; take one of them away".to_owned();
-            return Err(MySqlError::Address { why });
-        }
-        (Some(mode), Some(_)) => mode.max(TlsMode::VerifyCa),
-        (None, Some(_)) => TlsMode::VerifyIdentity,
-        (mode, None) => mode.unwrap_or(TlsMode::Preferred),
-    };
-    if mode == TlsMode::Disabled {
-        return Ok((None, false));
-    }
-    let has_authority = authority.is_some();
-    let opts = SslOpts::default()
-        .with_root_certs(authority.into_iter().map(Into::into).collect())
-        .with_disable_built_in_roots(has_authority)
-        .with_danger_accept_invalid_certs(mode < TlsMode::VerifyCa)
-        .with_danger_skip_domain_validation(mode < TlsMode::VerifyIdentity);
-    Ok((Some(opts), mode == TlsMode::Preferred))
-}
-
 /// Whether a version, as the server calls itself, is too old. One that cannot be understood is taken for a new one.
 fn is_too_old(version: &str) -> bool {
     let mut parts = version.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u32>);
@@ -338,22 +322,5 @@ mod tests {
         for version in ["5.7.44-log", "8.0.36", "9.1.0", "10.2.0-MariaDB", "10.11.6-MariaDB-0+deb12u1", "odd", ""] {
             assert!(!is_too_old(version), "{version}");
         }
-    }
-
-    #[test]
-    fn an_authority_makes_tls_a_must() {
-        let of = |mode, authority: bool| tls(mode, authority.then(|| b"pem".to_vec()));
-        let (opts, may_be_plain) = of(None, false).unwrap();
-        assert!(opts.unwrap().accept_invalid_certs() && may_be_plain);
-        let (opts, may_be_plain) = of(Some(TlsMode::Required), false).unwrap();
-        assert!(opts.unwrap().accept_invalid_certs() && !may_be_plain);
-        let (opts, may_be_plain) = of(None, true).unwrap();
-        let opts = opts.unwrap();
-        assert!(!opts.accept_invalid_certs() && !opts.skip_domain_validation() && !may_be_plain);
-        let (opts, may_be_plain) = of(Some(TlsMode::Preferred), true).unwrap();
-        let opts = opts.unwrap();
-        assert!(!opts.accept_invalid_certs() && opts.skip_domain_validation() && !may_be_plain);
-        assert_eq!(of(Some(TlsMode::Disabled), false).unwrap(), (None, false));
-        assert!(of(Some(TlsMode::Disabled), true).is_err());
     }
 }

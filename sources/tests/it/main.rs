@@ -5,6 +5,7 @@
 
 mod folder;
 mod mongodb;
+mod mysql;
 mod parquet;
 mod plan;
 mod scan;
