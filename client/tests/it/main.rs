@@ -7,6 +7,9 @@
 mod bad_exports;
 mod bad_lakes;
 mod checks;
+// The same as in the tests of the sources.
+#[path = "../../../sources/tests/it/bucket.rs"]
+mod bucket;
 mod cluster;
 mod commands;
 mod example;
@@ -19,6 +22,7 @@ mod lake;
 mod laws;
 mod live;
 mod maintenance;
+mod media;
 mod odd_documents;
 mod process;
 mod reference;

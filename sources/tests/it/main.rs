@@ -3,7 +3,9 @@
 // Helpers outside of test functions may panic too: a broken fixture is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod bucket;
 mod folder;
+mod media;
 mod mongodb;
 mod mysql;
 mod parquet;

@@ -156,7 +156,7 @@ async fn an_export_without_media_has_none() {
 async fn media_of_an_object_store() {
     let store = Arc::new(InMemory::new());
     let mut expected = vec!["top.jpg".to_owned(), "zz".to_owned()];
-    expected.extend((0..50).map(|number| format!("{}/{number}.png", ["a", "b", "c c", "\u{e9}"][number % 4])));
+    expected.extend((0..6_000).map(|number| format!("{}/{number}.png", ["a", "b", "c c", "\u{e9}"][number % 4])));
     for key in &expected {
         store.put(&Path::parse(format!("x/media/{key}")).unwrap(), PutPayload::from_static(b"12")).await.unwrap();
     }
@@ -168,7 +168,8 @@ async fn media_of_an_object_store() {
     context.register_object_store(&url, store);
     context.register_table("media", Arc::new(opened.table(Collection::Media))).unwrap();
     let plan = context.sql("SELECT * FROM media").await.unwrap().create_physical_plan().await.unwrap();
-    assert_eq!(plan.properties().partitioning.partition_count(), 7);
+    let ranges = plan.properties().partitioning.partition_count();
+    assert!((4..=32).contains(&ranges), "{ranges}");
     let sql = "SELECT key, _ordinal FROM media WHERE _output = 0 AND etag IS NOT NULL ORDER BY key";
     let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
     let mut found: Vec<String> = Vec::new();

@@ -1,0 +1,119 @@
+//! `bronze.media` from a folder of its own.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::bucket::Bucket;
+use crate::fixtures::{SAMPLE_AS_OF, job, sample, select};
+use crate::lake::Tables;
+use crate::process::{etl, run, scratch};
+
+/// `bronze.media` from a folder, without any export.
+fn media(folder: &str, lake: &Path, bucket: &Bucket) -> Command {
+    let mut command = etl(&["run", "bronze.media", "-o", "json", "--lookback-hours", "0", "--media", folder]);
+    command.arg("--lake").arg(lake).envs(bucket.owner());
+    command
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
+}
+
+/// What is the same wherever the objects are.
+fn objects(lake: &Path) -> Vec<(String, i64, String)> {
+    let text = |row: &Map<String, Value>, column: &str| row[column].as_str().unwrap().to_owned();
+    let object = |row| (text(&row, "key"), row["size_bytes"].as_i64().unwrap(), text(&row, "content_type"));
+    Tables::read(lake).rows("bronze.media").into_iter().map(object).collect()
+}
+
+/// Puts the sample's objects below a prefix; gives how many there are.
+async fn upload(bucket: &Bucket, prefix: &str) -> usize {
+    let root = sample().exports.join("media");
+    let mut open = vec![root.clone()];
+    let mut objects = 0;
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+                continue;
+            }
+            let below = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            bucket.put(&format!("{prefix}/{below}"), &std::fs::read(entry.path()).unwrap()).await;
+            objects += 1;
+        }
+    }
+    objects
+}
+
+#[test]
+fn media_in_a_bucket_are_those_of_an_export_and_are_read_from_the_newest_on() {
+    let bucket = wait(Bucket::new());
+    let count = wait(upload(&bucket, "chat/media"));
+    let lake = scratch("media-bucket").join("lake");
+    let folder = bucket.url("chat/media").replace("s3://", "s3a://");
+    let ended = run(&mut media(&folder, &lake, &bucket)).expect(0);
+    assert_eq!(job(&ended.json(), "bronze.media")["written"], count, "{ended}");
+    let mut expected: Vec<_> = objects(&sample().lake);
+    expected.sort_unstable();
+    let mut found = objects(&lake);
+    found.sort_unstable();
+    assert!(count > 10);
+    assert_eq!(found, expected);
+    assert!(Tables::read(&lake).rows("bronze.media").iter().all(|row| row["etag"].as_str().unwrap().len() == 32));
+
+    // Nothing is new: only the newest object is looked at once more.
+    std::thread::sleep(Duration::from_millis(50));
+    let again = run(&mut media(&folder, &lake, &bucket)).expect(0).json();
+    let again = job(&again, "bronze.media");
+    assert_eq!((&again["state"], &again["written"]), (&Value::from("unchanged"), &Value::from(0)));
+    assert!(again["read"].as_u64().unwrap() < 10, "{again}");
+
+    wait(bucket.put("chat/media/new/a b.webm", b"12345"));
+    let report = run(&mut media(&folder, &lake, &bucket)).expect(0).json();
+    let third = job(&report, "bronze.media");
+    assert_eq!(third["written"], 1, "{third}");
+    assert!(third["read"].as_u64().unwrap() < 10, "{third}");
+    assert!(objects(&lake).contains(&("new/a b.webm".to_owned(), 5, "video/webm".to_owned())));
+
+    // What another folder holds may be older than what is known.
+    let report = run(&mut media(&bucket.url("chat"), &lake, &bucket)).expect(0).json();
+    assert_eq!(job(&report, "bronze.media")["read"], count + 1);
+    assert_eq!(job(&report, "bronze.media")["decision"]["because"]["reason"], "source_changed");
+}
+
+#[test]
+fn a_media_folder_takes_the_place_of_the_exports_own() {
+    let bucket = wait(Bucket::new());
+    wait(bucket.put("m/only.png", b"123"));
+    let lake = scratch("media-and-exports").join("lake");
+    let mut command = select("bronze", &sample().exports, &lake, SAMPLE_AS_OF);
+    let report = run(command.args(["--media", &bucket.url("m")]).envs(bucket.owner())).expect(0).json();
+    assert_eq!(job(&report, "bronze.media")["read"], 1);
+    assert!(job(&report, "bronze.users")["read"].as_u64().unwrap() > 0);
+
+    let local = scratch("media-local");
+    std::fs::write(local.join("x.ogg"), "1").unwrap();
+    let mut command = select("bronze.media", &sample().exports, &lake, SAMPLE_AS_OF);
+    run(command.arg("--media").arg(&local)).expect(0);
+    let found = objects(&lake);
+    assert_eq!(found, [("only.png".into(), 3, "image/png".into()), ("x.ogg".into(), 1, "audio/ogg".into())]);
+}
+
+#[test]
+fn media_folders_that_cannot_be_read_say_why() {
+    let bucket = Bucket::imaginary();
+    let folder = scratch("media-missing");
+    let lake = folder.join("lake");
+    let missing = folder.join("nowhere");
+    let run = |location: &str| run(&mut media(location, &lake, &bucket));
+    run(missing.to_str().unwrap()).expect(2).says(&["does not exist", missing.to_str().unwrap(), "MEDIA_PATH"]);
+    run(&bucket.url("m")).expect(1).says(&["does not exist", &bucket.url("m"), "MEDIA_PATH"]);
+    run("ftp://host/m").expect(2).says(&["--media (MEDIA_PATH)", "scheme"]);
+    assert!(!lake.join("bronze").exists());
+    // Others still need a source.
+    let mut command = etl(&["run", "bronze.users", "--media", &bucket.url("m"), "--lake"]);
+    crate::process::run(command.arg(&lake)).expect(2).says(&["no source is configured"]);
+}
