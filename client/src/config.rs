@@ -26,8 +26,8 @@ pub struct GlobalOptions {
     /// The lake: a folder, file:// or s3:// address [default: data/lake]
     #[arg(long, global = true, env = "DATA_LAKE_PATH", value_name = "URL")]
     pub lake: Option<String>,
-    /// Export folder with mongodb/ and mysql/
-    #[arg(long, global = true, env = "EXPORTS_PATH", value_name = "DIR")]
+    /// Export folder with mongodb/ and mysql/: a folder, file:// or s3:// address
+    #[arg(long, global = true, env = "EXPORTS_PATH", value_name = "URL")]
     pub exports: Option<String>,
     /// Scheduler of a remote cluster, df://host:port; without it the cluster runs inside this process
     #[arg(long, global = true, env = "SCHEDULER_URL", value_name = "URL")]

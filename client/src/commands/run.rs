@@ -7,7 +7,9 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, Job};
+use quickchat_lake::TableUrl;
 use quickchat_lake::operation::Closed;
+use quickchat_lake::stores::ObjectStores;
 use quickchat_sources::ExportFolder;
 
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
@@ -248,11 +250,22 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
         return Ok(Sources::none());
     }
     match &config.exports {
-        Some(folder) => Ok(Sources::exports(ExportFolder::open(folder).await?)),
+        Some(folder) => Ok(Sources::exports(export_folder(folder).await?)),
         None => Err(CommandError::Usage(
             "these jobs read the chat application's data, but no source is configured; give the export folder with \
              --exports or EXPORTS_PATH"
                 .to_owned(),
         )),
     }
+}
+
+/// A local folder, or one in an object store, which each process of the cluster opens by its own environment.
+async fn export_folder(location: &str) -> Result<ExportFolder, CommandError> {
+    if !location.contains("://") || location.starts_with("file://") {
+        return Ok(ExportFolder::open(location).await?);
+    }
+    let folder = TableUrl::parse(location)
+        .map_err(|error| CommandError::Usage(format!("--exports (EXPORTS_PATH) is wrong: {error}")))?;
+    let store = ObjectStores::new().get(folder.url()).map_err(CommandError::Store)?;
+    Ok(ExportFolder::open_in(folder.url(), store.as_ref()).await?)
 }

@@ -1,12 +1,21 @@
 //! The object stores that client, scheduler and executors share.
 //!
 //! A plan names a store by scheme and authority only (`s3://bucket`). Each process opens it from its own environment
-//! (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, web identity, instance metadata, …) when it is first used, and keeps it.
-//! Ballista's own way, credentials as session settings, would write them into job settings, logs and REST answers.
+//! when it is first used, and keeps it: [`s3`] has the settings, [`credentials`] the order in which credentials are looked
+//! for. Ballista's own way, credentials as session settings, would write them into job settings, logs and REST answers.
+//!
+//! A store that fails for a moment is asked again: first by its client, then by [`steady`], then by Ballista, which
+//! repeats the task. [`fault`] tells such failures from those that stay.
 //!
 //! A commit is right only where a store creates an object if and only if there is none. Some S3-compatible stores, and
 //! proxies before them, overlook the condition and overwrite; two writers would then lose each other's versions without
 //! notice. So a process tries it out before its first commit to a store, and refuses to write where it fails.
+
+mod credentials;
+mod fault;
+mod profile;
+mod s3;
+mod steady;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,12 +23,15 @@ use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use url::Url;
+
+pub(crate) use fault::{passes, tells_of_refusal};
+pub use fault::{PASSING, REFUSED, tells_of_passing_fault};
 
 use crate::{LakeError, Result, TableUrl};
 
@@ -53,13 +65,20 @@ impl ObjectStores {
         Ok(self.open(url)?.store)
     }
 
+    /// Has a bucket's requests go through a client with settings of its own instead of the environment's. What is done
+    /// about its failures is the same.
+    pub fn register_s3(&self, bucket: &str, client: AmazonS3) {
+        let steady = Arc::new(steady::SteadyStore::new(Arc::new(client), bucket));
+        self.open.lock().insert(format!("s3://{bucket}"), Opened::new(steady));
+    }
+
     fn open(&self, url: &Url) -> Result<Opened> {
         let key = key(url);
         let mut open = self.open.lock();
         if let Some(opened) = open.get(&key) {
             return Ok(opened.clone());
         }
-        let opened = Opened::new(connect(url).map_err(|source| LakeError::Store { store: key.clone(), source })?);
+        let opened = Opened::new(connect(url).map_err(|why| LakeError::Store { store: key.clone(), why })?);
         open.insert(key, opened.clone());
         Ok(opened)
     }
@@ -104,16 +123,11 @@ fn key(url: &Url) -> String {
     url[..url::Position::BeforePath].to_owned()
 }
 
-fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
     match url.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
-        "s3" => {
-            let bucket = url.host_str().unwrap_or_default();
-            Ok(Arc::new(AmazonS3Builder::from_env().with_bucket_name(bucket).build()?))
-        }
-        _ => Err(object_store::Error::NotSupported {
-            source: format!("scheme {:?} is neither file nor s3", url.scheme()).into(),
-        }),
+        "s3" => s3::connect(url.host_str().unwrap_or_default()).map_err(|error| error.to_string()),
+        scheme => Err(format!("scheme {scheme:?} is neither file nor s3")),
     }
 }
 
