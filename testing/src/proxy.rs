@@ -25,7 +25,9 @@ pub enum Fault {
     Answer(u16, &'static str),
     /// The body breaks off in the middle.
     Cut,
-    /// The connection is reset before the server is asked.
+    /// What comes is no HTTP, a failure that no client repeats a request after.
+    Garble,
+    /// The connection is closed before the server is asked.
     Reset,
     /// The server does what is asked, but its answer is lost.
     LoseAnswer,
@@ -126,7 +128,8 @@ impl Shared {
         }
         match fault {
             Some(Fault::Answer(status, code)) => return answer(&mut client, status, code),
-            Some(Fault::Reset) => return reset(client),
+            Some(Fault::Garble) => return client.write_all(b"?\r\n\r\n"),
+            Some(Fault::Reset) => return close(client),
             _ => {}
         }
         let mut server = TcpStream::connect(&self.upstream)?;
@@ -134,7 +137,7 @@ impl Shared {
         server.write_all(&body)?;
         let Some((head, rest)) = read_head(&mut server)? else { return Ok(()) };
         match fault {
-            Some(Fault::LoseAnswer) => reset(client),
+            Some(Fault::LoseAnswer) => close(client),
             Some(Fault::Cut) => {
                 let mut body = rest;
                 // An answer to HEAD has the length of a body, but none; and it has nothing that could be cut.
@@ -144,7 +147,7 @@ impl Shared {
                 client.write_all(closing(&head).as_bytes())?;
                 client.write_all(&body[..body.len() / 2])?;
                 client.flush()?;
-                reset(client)
+                close(client)
             }
             other => {
                 if let Some(Fault::Delay(time)) = other {
@@ -160,12 +163,13 @@ impl Shared {
 }
 
 /// Closes a connection in the middle of things. What was written before may or may not arrive.
-fn reset(client: TcpStream) -> std::io::Result<()> {
+fn close(client: TcpStream) -> std::io::Result<()> {
     client.shutdown(Shutdown::Both)
 }
 
 fn answer(client: &mut TcpStream, status: u16, code: &str) -> std::io::Result<()> {
-    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by the test's proxy</Message></Error>");
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by the test's proxy</Message></Error>");
     let length = body.len();
     write!(client, "HTTP/1.1 {status} Fault\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")?;
     client.shutdown(Shutdown::Write)

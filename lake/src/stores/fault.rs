@@ -103,7 +103,9 @@ fn advice(bucket: &str, text: &str, code: &str) -> Option<String> {
     let advice = match code {
         "NoSuchBucket" => format!("there is no bucket {bucket}; make it, or correct the address"),
         "InvalidAccessKeyId" => "it does not know the access key; correct AWS_ACCESS_KEY_ID".to_owned(),
-        "SignatureDoesNotMatch" => "the secret key is not that of the access key; correct AWS_SECRET_ACCESS_KEY".to_owned(),
+        "SignatureDoesNotMatch" => {
+            "the secret key is not that of the access key; correct AWS_SECRET_ACCESS_KEY".to_owned()
+        }
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
             "the credentials have expired; get new ones and run again, what is committed stays".to_owned()
         }
@@ -129,7 +131,8 @@ fn advice(bucket: &str, text: &str, code: &str) -> Option<String> {
 
 /// Whether a failure without a class of its own is one of the moment.
 fn may_pass(text: &str, code: &str) -> bool {
-    const SERVERS_TROUBLE: [&str; 5] = ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling"];
+    const SERVERS_TROUBLE: [&str; 5] =
+        ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling"];
     if SERVERS_TROUBLE.iter().any(|known| code.starts_with(known)) {
         return true;
     }

@@ -20,6 +20,7 @@ mod steady;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
@@ -30,10 +31,16 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use url::Url;
 
-pub(crate) use fault::{passes, tells_of_refusal};
 pub use fault::{PASSING, REFUSED, tells_of_passing_fault};
+pub(crate) use fault::{passes, tells_of_refusal};
 
 use crate::{LakeError, Result, TableUrl};
+
+/// How often a creation may stay without an answer while a store is tried out.
+const PROBES_WITHOUT_ANSWER: u32 = 3;
+
+/// The pause after the first creation without an answer; it grows.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A registry of object stores, opened on first use. Cheap to clone; clones share their stores.
 #[derive(Clone, Default)]
@@ -96,14 +103,23 @@ impl ObjectStores {
     }
 }
 
-/// Creates an object, and then the same again, which must fail.
+/// Creates an object until a creation is refused, which the second must be.
 async fn try_to_create_twice(store: &Arc<dyn ObjectStore>, table: &TableUrl) -> Result<()> {
     let path = table.path()?.join("_probe").join(uuid::Uuid::now_v7().to_string());
     let create = || store.put_opts(&path, PutPayload::from_static(b"probe"), PutOptions::from(PutMode::Create));
-    let first = create().await;
-    let second = match &first {
-        Ok(_) => create().await.map(|_| ()),
-        Err(_) => Ok(()),
+    let (mut created, mut unanswered) = (0, 0);
+    let outcome = loop {
+        match create().await {
+            Ok(_) if created == 0 => created = 1,
+            Ok(_) => break Err(LakeError::Unconditional { store: table.store().to_owned() }),
+            // Nobody else has this name, so it is there by the first creation, be it one without an answer.
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => break Ok(()),
+            Err(error) if passes(&error) && unanswered < PROBES_WITHOUT_ANSWER => {
+                unanswered += 1;
+                tokio::time::sleep(PAUSE * unanswered).await;
+            }
+            Err(error) => break Err(LakeError::object("write to", path.clone(), error)),
+        }
     };
     // Also when the answer to the first was lost.
     if let Err(error) = store.delete(&path).await
@@ -111,12 +127,7 @@ async fn try_to_create_twice(store: &Arc<dyn ObjectStore>, table: &TableUrl) -> 
     {
         tracing::warn!(%path, %error, "an object that was made to try the store out could not be removed");
     }
-    match (first, second) {
-        (Err(error), _) => Err(LakeError::object("write to", path, error)),
-        (Ok(_), Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })) => Ok(()),
-        (Ok(_), Err(error)) => Err(LakeError::object("write to", path, error)),
-        (Ok(_), Ok(())) => Err(LakeError::Unconditional { store: table.store().to_owned() }),
-    }
+    outcome
 }
 
 fn key(url: &Url) -> String {

@@ -18,7 +18,9 @@ pub(super) struct Profile {
 /// A profile that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProfileError {
-    #[error("profile {name:?}, which AWS_PROFILE names, is neither in {credentials} nor in {config}; correct AWS_PROFILE")]
+    #[error(
+        "profile {name:?}, which AWS_PROFILE names, is neither in {credentials} nor in {config}; correct AWS_PROFILE"
+    )]
     Missing { name: String, credentials: PathBuf, config: PathBuf },
     #[error("cannot read {path}: {source}; correct its rights, or AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE")]
     Read { path: PathBuf, source: std::io::Error },
@@ -27,17 +29,15 @@ pub(super) enum ProfileError {
          export-credentials --profile {name} --format env)\"` first, and unset AWS_PROFILE"
     )]
     Computed { name: String, way: &'static str },
-    #[error("profile {name:?} has no aws_access_key_id with an aws_secret_access_key; add them, or choose another profile")]
+    #[error(
+        "profile {name:?} has no aws_access_key_id with an aws_secret_access_key; add them, or choose another profile"
+    )]
     NoKeys { name: String },
 }
 
 impl Profile {
     /// The named profile, or the one that is called `default`, if it is there.
-    pub(super) fn find(
-        name: Option<&str>,
-        credentials: &Path,
-        config: &Path,
-    ) -> Result<Option<Self>, ProfileError> {
+    pub(super) fn find(name: Option<&str>, credentials: &Path, config: &Path) -> Result<Option<Self>, ProfileError> {
         let wanted = name.unwrap_or("default");
         let own = section(&read(credentials)?, wanted);
         let more = read(config)?;

@@ -66,10 +66,7 @@ pub(super) fn connect(bucket: &str) -> Result<Arc<dyn ObjectStore>, SettingsErro
 
 /// Everything but bucket and credentials.
 fn settings() -> Result<AmazonS3Builder, SettingsError> {
-    let options = ClientOptions::new()
-        .with_timeout(REQUEST)
-        .with_connect_timeout(CONNECT)
-        .with_pool_idle_timeout(IDLE);
+    let options = ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT).with_pool_idle_timeout(IDLE);
     let mut builder = AmazonS3Builder::new().with_client_options(options).with_retry(retries());
     for (name, value) in std::env::vars().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
         if let Ok(key) = name.to_ascii_lowercase().parse() {

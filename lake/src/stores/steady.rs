@@ -1,7 +1,7 @@
 //! An object store that finishes what its client leaves half done.
 //!
-//! `object_store` repeats a request that failed, and takes up a body that was cut where it broke off. It does not
-//! - read an answer again that is no object (the pages of a listing, the answer to a deletion) when that is cut or late,
+//! `object_store` repeats a request that failed, and takes up an object's body that was cut where it broke off. It does not
+//! - ask again when any other body is cut: a page of a listing, the answer to a deletion, the words of a refusal,
 //! - repeat a deletion of several objects whose answer was lost,
 //! - know that an upload whose completion was repeated is complete when the store no longer knows the upload,
 //! - abort an upload that is dropped without a word.
@@ -12,26 +12,29 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
 use super::fault::{explain, passes};
 
-/// How often a request is repeated here. The client has repeated most of them for a minute already; what is left are
-/// answers that were cut, and three cuts in a row are no accident.
+/// How often a request is repeated here: for answers that were cut, of which four in a row are no accident.
 const REPEATS: u32 = 3;
 
 /// The pause before the first repetition; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A request that took so long was repeated by the client already, until its own time was over.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Keys in one request for deletion, the most that S3 takes.
 const KEYS_PER_DELETION: usize = 1000;
@@ -47,14 +50,38 @@ impl SteadyStore {
     }
 }
 
-/// Waits before repetition number `repeats`, counted from 0; false when there were enough.
-async fn pause(repeats: u32, error: &Error) -> bool {
-    if repeats >= REPEATS || !passes(error) {
-        return false;
+/// Attempts at one request.
+struct Attempts {
+    began: Instant,
+    repeats: u32,
+}
+
+impl Attempts {
+    fn begin() -> Self {
+        Self { began: Instant::now(), repeats: 0 }
     }
-    tracing::info!(%error, "trying again");
-    tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(repeats)).await;
-    true
+
+    /// After a failure: waits, and says whether to try again.
+    async fn again(&mut self, error: &Error) -> bool {
+        if self.repeats >= REPEATS || self.began.elapsed() > LONG || !passes(error) {
+            return false;
+        }
+        tracing::info!(%error, "trying again");
+        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(self.repeats)).await;
+        self.repeats += 1;
+        true
+    }
+}
+
+/// Asks until there is an answer, for requests that may be done twice.
+async fn steadily<'a, T>(bucket: &str, mut ask: impl FnMut() -> BoxFuture<'a, Result<T>>) -> Result<T> {
+    let mut attempts = Attempts::begin();
+    loop {
+        match ask().await.map_err(|error| explain(bucket, error)) {
+            Err(error) if attempts.again(&error).await => {}
+            answer => return answer,
+        }
+    }
 }
 
 impl fmt::Debug for SteadyStore {
@@ -74,7 +101,10 @@ impl fmt::Display for SteadyStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for SteadyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await.map_err(|error| explain(&self.bucket, error))
+        if options.mode != PutMode::Overwrite {
+            return self.inner.put_opts(location, payload, options).await.map_err(|error| explain(&self.bucket, error));
+        }
+        steadily(&self.bucket, || self.inner.put_opts(location, payload.clone(), options.clone())).await
     }
 
     async fn put_multipart_opts(
@@ -82,8 +112,9 @@ impl ObjectStore for SteadyStore {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let begun = self.inner.put_multipart_opts(location, options).await;
-        let inner = begun.map_err(|error| explain(&self.bucket, error))?;
+        // An upload of whose beginning nobody hears stays open; a bucket's rules can end such after some days.
+        let begin = || self.inner.put_multipart_opts(location, options.clone());
+        let inner = steadily(&self.bucket, begin).await?;
         Ok(Box::new(Upload {
             inner: Some(inner),
             store: Arc::clone(&self.inner),
@@ -94,7 +125,7 @@ impl ObjectStore for SteadyStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let got = self.inner.get_opts(location, options).await.map_err(|error| explain(&self.bucket, error))?;
+        let got = steadily(&self.bucket, || self.inner.get_opts(location, options.clone())).await?;
         let bucket = Arc::clone(&self.bucket);
         let payload = match got.payload {
             GetResultPayload::Stream(body) => {
@@ -106,7 +137,7 @@ impl ObjectStore for SteadyStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await.map_err(|error| explain(&self.bucket, error))
+        steadily(&self.bucket, || self.inner.get_ranges(location, ranges)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -135,14 +166,7 @@ impl ObjectStore for SteadyStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let mut repeats = 0;
-        loop {
-            let listed = self.inner.list_with_delimiter(prefix).await;
-            match listed.map_err(|error| explain(&self.bucket, error)) {
-                Err(error) if pause(repeats, &error).await => repeats += 1,
-                other => return other,
-            }
-        }
+        steadily(&self.bucket, || self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
@@ -156,14 +180,14 @@ impl ObjectStore for SteadyStore {
 
 /// Deletes objects, all once more if the answer is lost: what is gone can be deleted again.
 async fn delete(store: &Arc<dyn ObjectStore>, bucket: &str, paths: &[Path]) -> Vec<Result<Path>> {
-    let mut repeats = 0;
+    let mut attempts = Attempts::begin();
     loop {
         let paths: Vec<Result<Path>> = paths.iter().cloned().map(Ok).collect();
         let deleted = store.delete_stream(stream::iter(paths).boxed());
         let deleted: Vec<Result<Path>> = deleted.map_err(|error| explain(bucket, error)).collect().await;
         let failed = deleted.iter().find_map(|deleted| deleted.as_ref().err().filter(|error| passes(error)));
         match failed {
-            Some(error) if pause(repeats, error).await => repeats += 1,
+            Some(error) if attempts.again(error).await => {}
             _ => return deleted,
         }
     }
@@ -178,7 +202,7 @@ struct Listing {
     last: Option<Path>,
     /// Stores that list in no order (directory buckets) have no "behind"; there only the first page is asked for again.
     ascends: bool,
-    repeats: u32,
+    attempts: Attempts,
 }
 
 impl Listing {
@@ -190,7 +214,7 @@ impl Listing {
             open: stream::empty().boxed(),
             last: offset.cloned(),
             ascends: true,
-            repeats: 0,
+            attempts: Attempts::begin(),
         };
         listing.reopen();
         listing
@@ -217,15 +241,15 @@ impl Listing {
                 Ok(object) => {
                     self.ascends &= self.last.as_ref().is_none_or(|last| *last < object.location);
                     self.last = Some(object.location.clone());
+                    self.attempts = Attempts::begin();
                     return Some(Ok(object));
                 }
                 Err(error) => {
                     let error = explain(&self.bucket, error);
-                    if !self.ascends || !pause(self.repeats, &error).await {
+                    if !self.ascends || !self.attempts.again(&error).await {
                         self.open = stream::empty().boxed();
                         return Some(Err(error));
                     }
-                    self.repeats += 1;
                     self.reopen();
                 }
             }
@@ -275,12 +299,20 @@ impl MultipartUpload for Upload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let Some(inner) = &mut self.inner else { return Err(self.ended()) };
-        let completed = match inner.complete().await.map_err(|error| explain(&self.bucket, error)) {
-            Err(error) if passes(&error) || matches!(error, Error::NotFound { .. }) => {
-                found_complete(&self.store, &self.location, self.bytes).await.ok_or(error)
+        let ended = self.ended();
+        let Some(inner) = &mut self.inner else { return Err(ended) };
+        let mut attempts = Attempts::begin();
+        let completed = loop {
+            let error = match inner.complete().await.map_err(|error| explain(&self.bucket, error)) {
+                Err(error) if passes(&error) || matches!(error, Error::NotFound { .. }) => error,
+                answer => break answer,
+            };
+            if let Some(found) = found_complete(&self.store, &self.location, self.bytes).await {
+                break Ok(found);
             }
-            other => other,
+            if !attempts.again(&error).await {
+                break Err(error);
+            }
         };
         if completed.is_ok() {
             self.inner = None;
