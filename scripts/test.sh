@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# Runs every test of the project: unit tests, case files, integration tests against real processes, and the comparison
-# of whole lakes with the independent implementation in reference/.
+# Runs every test of the project: unit tests, case files, integration tests against real processes and servers, and the
+# comparison of whole lakes with the independent implementation in reference/.
 
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 cd "$ROOT"
+
+# Servers for the live sources and for the lake on S3, of this run alone, so that other runs on this machine keep theirs.
+# In two steps: `eval "$(...)"` would hide a failure.
+QUICKCHAT_SERVICES_DIR=${QUICKCHAT_SERVICES_DIR:-$CACHE/services/test-$$}
+export QUICKCHAT_SERVICES_DIR
+trap 'scripts/services.sh stop' EXIT
+servers=$(scripts/services.sh start s3 mongodb mysql)
+eval "$servers"
 
 # The packages that the reference needs, in a virtual environment of their own, made anew when the versions change.
 venv=$CACHE/reference-$(sha256sum reference/requirements.txt | cut -c1-12)

@@ -29,8 +29,8 @@ pub struct GlobalOptions {
     /// The lake: a folder, file:// or s3:// address [default: data/lake]
     #[arg(long, global = true, env = "DATA_LAKE_PATH", value_name = "URL")]
     pub lake: Option<String>,
-    /// Export folder with mongodb/ and mysql/
-    #[arg(long, global = true, env = "EXPORTS_PATH", value_name = "DIR")]
+    /// Export folder with mongodb/ and mysql/: a folder, file:// or s3:// address
+    #[arg(long, global = true, env = "EXPORTS_PATH", value_name = "URL")]
     pub exports: Option<String>,
     /// Folder whose objects are the media, in place of the one of the exports: a folder, file:// or s3:// address
     #[arg(long, global = true, env = "MEDIA_PATH", value_name = "URL")]

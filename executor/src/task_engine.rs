@@ -1,4 +1,4 @@
-//! Ballista's execution engine, with three of its faults mended.
+//! Ballista's execution engine, with four of its faults mended.
 //!
 //! **Output files have names of their own.** Ballista names a task's output by the task's number in its stage, and a
 //! stage that runs again counts from 0. A reader takes a partition for local when a file of that name exists in its own
@@ -9,20 +9,25 @@
 //!
 //! **No output is read twice.** See [`crate::doubled_input`].
 //!
+//! **Faults of an object store that may pass are tried again.** Ballista repeats a task only after an I/O error, and a
+//! Parquet reader that its store leaves in the lurch reports another, of which sometimes only the words are left.
+//!
 //! **Cancelled tasks end.** See [`crate::stop_check`] and [`crate::live_tasks`].
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
+use quickchat_lake::stores::tells_of_passing_fault;
 
 use crate::connection_pool::ConnectionPool;
 use crate::live_tasks::{LiveTask, LiveTasks};
@@ -89,7 +94,7 @@ impl QueryStageExecutor for Task {
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
         let _tell_streams = self.live.token().clone().drop_guard();
-        self.stage.execute_query_stage(task_id, context).await
+        self.stage.execute_query_stage(task_id, context).await.map_err(repeatable)
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
@@ -109,6 +114,15 @@ impl QueryStageExecutor for Task {
     }
 }
 
+/// The error as one after which Ballista repeats the task, if it is of a store that may do better the next time.
+fn repeatable(error: DataFusionError) -> DataFusionError {
+    if matches!(error.find_root(), DataFusionError::IoError(_)) || !tells_of_passing_fault(&error) {
+        return error;
+    }
+    // As text: that is all that travels on.
+    DataFusionError::IoError(io::Error::other(error.to_string()))
+}
+
 /// Random, and within what any signed 64-bit number on the way can hold.
 fn unique_number() -> usize {
     let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
@@ -120,6 +134,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn only_faults_that_may_pass_are_tried_again() {
+        let reader = |words: &str| DataFusionError::External(format!("cannot read the footer: {words}").into());
+        let failed = reader(quickchat_lake::stores::PASSING);
+        assert!(matches!(repeatable(failed), DataFusionError::IoError(_)));
+        let refused = reader(quickchat_lake::stores::REFUSED);
+        assert!(matches!(repeatable(refused), DataFusionError::External(_)));
+    }
 
     #[test]
     fn numbers_do_not_repeat() {

@@ -10,6 +10,7 @@
 //! is lost.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitData, TransactionError};
@@ -19,6 +20,7 @@ use deltalake::protocol::DeltaOperation;
 use serde_json::{Map, Value};
 
 use crate::snapshot::{PinnedTable, Tables};
+use crate::stores::passes;
 use crate::{LakeError, Result, TableUrl};
 
 /// After how many versions the log is summed up in a checkpoint. Tables here get a handful of versions a day.
@@ -29,6 +31,13 @@ pub const RUN_KEY: &str = "runId";
 
 /// How often a commit is put on top of versions that others added meanwhile before it gives up.
 const MAX_REBASES: usize = 16;
+
+/// How often a put is repeated that is neither there nor was refused for good. The store's client repeats what it can by
+/// itself, but not a conditional put without an answer.
+const MAX_REPEATS: u32 = 3;
+
+/// The pause before the first repetition; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Everything that becomes one version.
 #[derive(Debug, Clone)]
@@ -89,34 +98,46 @@ pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable
     let log = tables.log_store(table)?;
     let bytes = encode(table, base.is_none(), &commit)?;
     let mut version = base.map_or(0, |base| base.version + 1);
-    for _ in 0..MAX_REBASES {
+    let (mut rebases, mut repeats) = (0, 0);
+    while rebases < MAX_REBASES {
         let put = log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes.clone()), uuid::Uuid::now_v7()).await;
-        match put {
-            Ok(()) => {
-                tracing::debug!(%table, version, "committed");
-                checkpoint(tables, table, version).await;
-                return Ok(Outcome::Committed(version));
-            }
-            Err(TransactionError::VersionAlreadyExists(_)) => {
-                let winner = Winner::read(&log, table, version).await?.ok_or_else(|| vanished(table, version))?;
-                if winner.has(&commit.transaction) {
-                    return Ok(Outcome::Committed(version));
-                }
+        let Err(error) = put else {
+            tracing::debug!(%table, version, "committed");
+            checkpoint(tables, table, version).await;
+            return Ok(Outcome::Committed(version));
+        };
+        let refused = matches!(error, TransactionError::VersionAlreadyExists(_));
+        // If not, it may be the answer that was lost, and not the commit.
+        let winner = match Winner::read(&log, table, version).await {
+            Err(_) if !refused => return Err(commit_error(table, error)),
+            winner => winner?,
+        };
+        match winner {
+            Some(winner) if winner.has(&commit.transaction) => return Ok(Outcome::Committed(version)),
+            Some(_) if !refused && !may_pass(&error) => return Err(commit_error(table, error)),
+            Some(winner) => {
                 if let Some(reason) = winner.conflicts_with(&commit, base.is_none()) {
                     return Ok(Outcome::Outdated { reason });
                 }
                 version += 1;
+                rebases += 1;
             }
-            Err(error) => {
-                // It may be the answer that was lost, and not the commit.
-                return match Winner::read(&log, table, version).await {
-                    Ok(Some(winner)) if winner.has(&commit.transaction) => Ok(Outcome::Committed(version)),
-                    _ => Err(commit_error(table, error)),
-                };
+            // S3 refuses a put also while another one to the same name is under way, which may fail yet.
+            None if repeats < MAX_REPEATS && (refused || may_pass(&error)) => {
+                tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(repeats)).await;
+                repeats += 1;
             }
+            None if refused => return Err(vanished(table, version)),
+            None => return Err(commit_error(table, error)),
         }
     }
     Err(LakeError::Conflict { table: table.to_string(), reason: format!("{MAX_REBASES} others came first") })
+}
+
+/// Whether a put that is not there may be there when it is tried again. It is told apart from another's by its
+/// transaction, so a first one that arrives late does no harm.
+fn may_pass(error: &TransactionError) -> bool {
+    matches!(error, TransactionError::ObjectStore { source } if passes(source))
 }
 
 /// A version that stood in the way and cannot be read. To go on behind it would leave a hole in the log.

@@ -3,6 +3,8 @@
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
+use crate::stores::tells_of_refusal;
+
 /// Result of an operation on the lake.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
@@ -29,12 +31,12 @@ pub enum LakeError {
         reason: String,
     },
     /// The object store behind a location cannot be set up from this process's environment.
-    #[error("cannot open the object store {store}: {source}; check AWS_* in the environment of this process")]
+    #[error("cannot open the object store {store} by the environment of this process: {why}")]
     Store {
         /// Scheme and authority.
         store: String,
-        /// The store's own error.
-        source: object_store::Error,
+        /// What is wrong, and what to do.
+        why: String,
     },
     /// The store overwrites where it was told to create, so commits to it could be lost.
     #[error(
@@ -179,6 +181,7 @@ impl LakeError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Location { .. }
+            | Self::Store { .. }
             | Self::Unconditional { .. }
             | Self::NoTable { .. }
             | Self::NoVersion { .. }
@@ -187,7 +190,7 @@ impl LakeError {
             | Self::Unsupported { .. }
             | Self::ForeignTable { .. }
             | Self::ContractChanged { .. } => ErrorClass::User,
-            Self::Store { .. } | Self::Object { .. } | Self::Conflict { .. } => ErrorClass::External,
+            Self::Object { .. } | Self::Conflict { .. } => ErrorClass::External,
             Self::Log { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::User),
             Self::Query { source, .. } => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),
             Self::Runner(source) => outside_fault(source.as_ref()).unwrap_or(ErrorClass::Internal),
@@ -243,13 +246,14 @@ fn store_fault(error: &delta_kernel::Error) -> Option<&object_store::Error> {
 }
 
 impl From<LakeError> for DataFusionError {
-    /// Faults of outside systems become `IoError`, the only kind that Ballista tries again.
+    /// Faults of outside systems become `IoError`, the only kind that Ballista tries again; not so what a store refuses,
+    /// and will refuse again.
     fn from(error: LakeError) -> Self {
-        let class = error.class();
+        let again = error.class() == ErrorClass::External && !tells_of_refusal(&error);
         let told = Told(error);
-        match class {
-            ErrorClass::External => Self::IoError(std::io::Error::other(told)),
-            ErrorClass::User | ErrorClass::Internal => Self::External(Box::new(told)),
+        match again {
+            true => Self::IoError(std::io::Error::other(told)),
+            false => Self::External(Box::new(told)),
         }
     }
 }

@@ -13,8 +13,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use futures::{StreamExt, TryStreamExt};
 use quickchat_benches::data::{DataOptions, Exports, with_edits};
 use quickchat_benches::{progress, report};
+use quickchat_lake::TableUrl;
+use quickchat_lake::stores::ObjectStores;
 use quickchat_sample::{DEFAULT_END, SampleOptions};
 use report::Spread;
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,10 @@ struct Options {
     /// Messages that are edited before a third run
     #[arg(long, default_value_t = 1_000)]
     edits: usize,
+    /// Make the lakes below this address instead of the data folder, for example s3://bucket/path, which AWS_* in the
+    /// environment make reachable; each is removed when it is done with
+    #[arg(long, value_name = "URL")]
+    lake: Option<String>,
     /// What the runs take for now; the sample ends there
     #[arg(long, default_value = "2026-01-31")]
     as_of: String,
@@ -123,10 +130,11 @@ fn main() -> Result<()> {
     let (mut first, mut second, mut edited) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=options.repeat {
         let scratch = options.data.scratch()?;
+        let lake = Lake::new(scratch.path(), options.lake.as_deref())?;
         progress(&format!("repetition {round} of {}: into an empty lake", options.repeat));
-        first.push(execute(&program, &exports, scratch.path(), &options)?);
+        first.push(execute(&program, &exports, scratch.path(), &lake, &options)?);
         progress(&format!("repetition {round} of {}: once more", options.repeat));
-        second.push(execute(&program, &exports, scratch.path(), &options)?);
+        second.push(execute(&program, &exports, scratch.path(), &lake, &options)?);
         progress(&format!("repetition {round} of {}: with {} edits", options.repeat, options.edits));
         let edits = with_edits(
             &exports,
@@ -134,7 +142,8 @@ fn main() -> Result<()> {
             options.edits,
             DEFAULT_END - chrono::Duration::minutes(1),
         )?;
-        edited.push(execute(&program, &edits, scratch.path(), &options)?);
+        edited.push(execute(&program, &edits, scratch.path(), &lake, &options)?);
+        lake.remove()?;
     }
     let changed = second.iter().flat_map(|run| &run.jobs).find(|job| job.state != "unchanged");
     if let Some(job) = changed {
@@ -147,6 +156,36 @@ fn main() -> Result<()> {
         edited: figures(&edited)?,
     };
     report::print("pipeline", &options, &results)
+}
+
+/// The lake of one repetition.
+struct Lake {
+    address: String,
+    /// Set when it is not in the scratch folder, with which it would go.
+    elsewhere: Option<TableUrl>,
+}
+
+impl Lake {
+    fn new(scratch: &Path, below: Option<&str>) -> Result<Self> {
+        let Some(below) = below else {
+            let address = scratch.join("lake").to_str().context("the data folder's name is no text")?.to_owned();
+            return Ok(Self { address, elsewhere: None });
+        };
+        // The scratch folder's name is one that nobody else has.
+        let name = scratch.file_name().and_then(|name| name.to_str()).context("a folder without a name")?;
+        let folder = TableUrl::parse(below)?.folder(name);
+        Ok(Self { address: folder.url().to_string(), elsewhere: Some(folder) })
+    }
+
+    fn remove(&self) -> Result<()> {
+        let Some(folder) = &self.elsewhere else { return Ok(()) };
+        let (store, path) = (ObjectStores::new().get(folder.url())?, folder.path()?);
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let objects = store.list(Some(&path)).map_ok(|object| object.location).boxed();
+            store.delete_stream(objects).try_for_each(|_| std::future::ready(Ok(()))).await
+        })?;
+        Ok(())
+    }
 }
 
 fn program(options: &Options) -> Result<PathBuf> {
@@ -164,11 +203,11 @@ fn program(options: &Options) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Runs the program once in `scratch`, where its lake is.
+/// Runs the program once in `scratch`.
 ///
 /// The system counts the memory of this process, of which the child is a copy for a moment, as a lower bound of the
 /// child's peak; that is harmless as long as this process stays small, which it does: it only makes samples.
-fn execute(program: &Path, exports: &Exports, scratch: &Path, options: &Options) -> Result<Execution> {
+fn execute(program: &Path, exports: &Exports, scratch: &Path, lake: &Lake, options: &Options) -> Result<Execution> {
     let log = scratch.join("stderr.txt");
     let mut command = Command::new(program);
     command
@@ -176,7 +215,7 @@ fn execute(program: &Path, exports: &Exports, scratch: &Path, options: &Options)
         .arg("--exports")
         .arg(&exports.folder)
         .arg("--lake")
-        .arg(scratch.join("lake"))
+        .arg(&lake.address)
         .args(&options.run_arguments)
         .current_dir(scratch)
         .stdout(Stdio::piped())

@@ -4,6 +4,8 @@
 //! and task. The kind is told from the names of the error variants in it, and the innermost message is what a user is
 //! shown. Nothing depends on this being right but the exit code and the wording.
 
+use quickchat_lake::stores::{PASSING, REFUSED};
+
 use super::error::FailureKind;
 
 /// Sentences that Ballista puts around the cause.
@@ -23,6 +25,9 @@ pub(super) fn kind(text: &str) -> FailureKind {
         FailureKind::ExecutorsLost
     } else if has(&["ResourcesExhausted", "Resources exhausted", "No space left", "StorageFull"]) {
         FailureKind::Resources
+    } else if has(&[PASSING, REFUSED]) {
+        // Also where a Parquet reader says it.
+        FailureKind::Io
     } else if has(&["IoError", "IO error", "ObjectStore", "Object Store error", "FetchFailed", "Shuffle fetch"])
         || has(&["GrpcConnectionError", "GrpcError", "GrpcActionError", "TonicError", "FetchPartitionError"])
     {

@@ -133,7 +133,7 @@ pub(super) async fn maintain(config: &Config, command: &MaintainCommand) -> Resu
             optimize(config, &catalog, chosen, file_mib << 20).await
         }
         MaintainCommand::Optimize { chosen, file_mib, dry_run: true } => {
-            let tended = Tended::find(config, &catalog, &Engine::default(), chosen).await?;
+            let tended = Tended::find(config, &catalog, &super::engine(config)?, chosen).await?;
             let reports =
                 tended.each(async |contract| plan_optimize(&tended.maintenance, contract, file_mib << 20).await).await;
             print(config, &reports, optimize_table)
@@ -148,7 +148,7 @@ pub(super) async fn maintain(config: &Config, command: &MaintainCommand) -> Resu
             vacuum(config, &catalog, chosen, &options, *limit).await
         }
         MaintainCommand::Checkpoint { chosen, dry_run } => {
-            let tended = Tended::find(config, &catalog, &Engine::default(), chosen).await?;
+            let tended = Tended::find(config, &catalog, &super::engine(config)?, chosen).await?;
             let options = CheckpointOptions { execute: !dry_run, now: Utc::now() };
             let reports = tended.each(async |contract| checkpoint(&tended.maintenance, contract, &options).await).await;
             print(config, &reports, checkpoint_table)
@@ -275,7 +275,7 @@ async fn vacuum(
     options: &VacuumOptions,
     limit: usize,
 ) -> Result<u8, CommandError> {
-    let tended = Tended::find(config, catalog, &Engine::default(), chosen).await?;
+    let tended = Tended::find(config, catalog, &super::engine(config)?, chosen).await?;
     let work = async |contract: Option<&Contract>| {
         let mut first = Vec::new();
         let mut found = |path: &str, bytes: u64| {

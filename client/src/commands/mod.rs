@@ -77,6 +77,9 @@ pub enum CommandError {
     /// The selectors.
     #[error(transparent)]
     Select(#[from] quickchat_jobs::SelectError),
+    /// The lake's or the exports' object store cannot be opened.
+    #[error(transparent)]
+    Store(quickchat_lake::LakeError),
     /// The cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -108,7 +111,7 @@ impl CommandError {
     /// reached.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Select(_) | Self::Sample(_) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Select(_) | Self::Sample(_) | Self::Store(_) => 2,
             Self::Cluster(error) | Self::View(ViewError::Cluster(error)) => error.exit_code(),
             Self::Source(error) => match error.fault() {
                 quickchat_sources::Fault::User => 2,
@@ -162,14 +165,22 @@ async fn interrupted() {
     }
 }
 
-/// The configured cluster.
-async fn cluster(config: &Config) -> Result<Cluster, ClusterError> {
-    let engine = Engine::default();
-    match &config.scheduler {
+/// The configured cluster. A lake that cannot be opened by this process's environment is complained of first.
+async fn cluster(config: &Config) -> Result<Cluster, CommandError> {
+    let engine = engine(config)?;
+    let cluster = match &config.scheduler {
         Some(url) => Cluster::connect_with(engine, url).await,
         None => {
             let options = EmbeddedOptions { slots: config.slots, memory: config.memory, work_dir: None };
             Cluster::embedded_with(engine, options).await
         }
-    }
+    };
+    Ok(cluster?)
+}
+
+/// What opens the lake, once it is known that it can be opened. Nothing is asked of its store yet.
+fn engine(config: &Config) -> Result<Engine, CommandError> {
+    let engine = Engine::default();
+    engine.tables().stores().get(config.lake.url()).map_err(CommandError::Store)?;
+    Ok(engine)
 }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
-use quickchat_engine::Engine;
 use serde::Serialize;
 
 use super::CommandError;
@@ -32,7 +31,7 @@ struct RunView {
 }
 
 pub(super) async fn runs(config: &Config, command: &RunsCommand) -> Result<u8, CommandError> {
-    let log = RunLog::new(Engine::default(), config.lake.clone());
+    let log = RunLog::new(super::engine(config)?, config.lake.clone());
     match command {
         RunsCommand::List { limit } => list(config, &log.newest(*limit).await?)?,
         RunsCommand::Show { run } => {

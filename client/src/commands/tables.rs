@@ -1,7 +1,6 @@
 //! `quickchat-etl tables`.
 
 use clap::Subcommand;
-use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, View};
 use serde::Serialize;
 
@@ -66,7 +65,7 @@ struct FileSizesView {
 
 pub(super) async fn tables(config: &Config, command: &TablesCommand) -> Result<u8, CommandError> {
     let catalog = Catalog::builtin()?;
-    let engine = Engine::default();
+    let engine = super::engine(config)?;
     let view = LakeView::new(config.lake.clone(), engine.tables().clone(), &catalog);
     match command {
         TablesCommand::List => list(config, &view).await?,

@@ -28,5 +28,8 @@ mod process;
 mod reference;
 mod remote;
 mod runs;
+mod s3;
+mod s3_faults;
+mod s3_refusals;
 mod secrets;
 mod time_travel;

@@ -33,10 +33,16 @@ pub struct Hit {
 impl Remote {
     /// Starts the processes and waits until all executors are registered.
     pub fn start(name: &str, executors: usize) -> Self {
+        Self::start_with(name, executors, &[])
+    }
+
+    /// The same, with some more variables in the environment of each process.
+    pub fn start_with(name: &str, executors: usize, environment: &[(&str, String)]) -> Self {
         let url = SchedulerUrl::new("127.0.0.1", free_port());
         let work = scratch(name);
-        let scheduler = start_scheduler(&url);
-        let executors: Vec<Running> = (0..executors).map(|index| start_executor(&url, &work, index)).collect();
+        let scheduler = start_scheduler(&url, environment);
+        let executors: Vec<Running> =
+            (0..executors).map(|index| start_executor(&url, &work, index, environment)).collect();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let mut connected = None;
         until("the scheduler", START, || {
@@ -133,13 +139,13 @@ fn listener(executors: &[Running], port: u16) -> u32 {
     found.unwrap_or_else(|| panic!("no executor has port {port}"))
 }
 
-fn start_scheduler(url: &SchedulerUrl) -> Running {
+fn start_scheduler(url: &SchedulerUrl, environment: &[(&str, String)]) -> Running {
     let port = format!("--bind-port={}", url.port());
     let arguments = [port.as_str(), "--http-bind-port=0", "--executor-timeout-seconds=4"];
-    Running::start(&mut program("quickchat-scheduler", &arguments))
+    Running::start(program("quickchat-scheduler", &arguments).envs(environment.iter().cloned()))
 }
 
-fn start_executor(url: &SchedulerUrl, work: &Path, index: usize) -> Running {
+fn start_executor(url: &SchedulerUrl, work: &Path, index: usize, environment: &[(&str, String)]) -> Running {
     let work = work.join(index.to_string());
     std::fs::create_dir(&work).unwrap();
     let arguments = [
@@ -150,7 +156,7 @@ fn start_executor(url: &SchedulerUrl, work: &Path, index: usize) -> Running {
         "--heartbeat-seconds=1".to_owned(),
         format!("--work-dir={}", work.display()),
     ];
-    Running::start(&mut program("quickchat-executor", &arguments))
+    Running::start(program("quickchat-executor", &arguments).envs(environment.iter().cloned()))
 }
 
 /// A port that nothing listens on, and that nobody else is given.

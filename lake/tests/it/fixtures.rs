@@ -21,6 +21,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Add;
 use futures::StreamExt;
+use object_store::aws::AmazonS3;
 use object_store::memory::InMemory;
 use quickchat_lake::commit::TransactionId;
 use quickchat_lake::maintenance::Optimized;
@@ -66,6 +67,14 @@ impl Bench {
         let address = Url::parse(&root.url()[..url::Position::BeforePath]).unwrap();
         stores.register_store(&address, Arc::clone(&store) as _);
         Self::with_tables(store, Tables::new(stores), root)
+    }
+
+    /// A lake in a bucket, by a client with settings of its own. What [`Self::store`] counts and holds is not of it.
+    pub fn in_bucket(bucket: &str, client: AmazonS3) -> Self {
+        let stores = ObjectStores::new();
+        stores.register_s3(bucket, client);
+        let unused = Arc::new(TestStore::new(Arc::new(InMemory::new())));
+        Self::with_tables(unused, Tables::new(stores), LakeRoot::parse(&format!("s3://{bucket}/lake")).unwrap())
     }
 
     /// The same lake, seen by another process.

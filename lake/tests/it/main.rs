@@ -19,6 +19,7 @@ mod put;
 mod reopen;
 mod replace;
 mod review;
+mod s3;
 mod scan;
 mod store;
 mod upsert;

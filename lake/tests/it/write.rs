@@ -24,14 +24,14 @@ async fn write(bench: &Bench, rows: Vec<RecordBatch>, spec: WriteSpec) -> Result
     Ok(Receipts::decode(&batches).unwrap())
 }
 
-fn output(target: &Target) -> FileOutput {
+pub fn output(target: &Target) -> FileOutput {
     let mut output = FileOutput::new(target.url.clone(), &target.schema).unwrap();
     output.partition_columns.clone_from(&target.partition_columns);
     output.statistics_columns.clone_from(&target.statistics_columns);
     output
 }
 
-fn spec(target: &Target, output: FileOutput) -> WriteSpec {
+pub fn spec(target: &Target, output: FileOutput) -> WriteSpec {
     WriteSpec {
         name: target.name.clone(),
         distribution: Distribution::ByColumns(target.partition_columns.clone()),
@@ -41,7 +41,7 @@ fn spec(target: &Target, output: FileOutput) -> WriteSpec {
     }
 }
 
-fn many_rows(count: usize) -> (SchemaRef, RecordBatch) {
+pub fn many_rows(count: usize) -> (SchemaRef, RecordBatch) {
     let schema = Arc::new(Schema::new(vec![
         Field::new("id", DataType::Utf8, false),
         Field::new("amount", DataType::Int64, true),
@@ -307,7 +307,7 @@ async fn a_write_that_is_cancelled_aborts_its_uploads() {
 }
 
 /// Waits, but not for ever, for something to become true.
-async fn until(done: impl Fn() -> bool) {
+pub async fn until(done: impl Fn() -> bool) {
     for _ in 0..3000 {
         if done() {
             return;

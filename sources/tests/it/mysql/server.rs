@@ -108,7 +108,7 @@ async fn what_is_not_there_is_named() {
     let (text, _) = told(table(database.url(), Collection::AuthUsers, named(name))).await;
     assert!(text.contains("has no table `user; DROP`"), "{text}");
     let field = LiveNames { changed_field: Some("touched".to_owned()), ..LiveNames::default() };
-    let request = LiveRequest { names: field, changed_since: Some(5) };
+    let request = LiveRequest { names: field, changed_since: Some(5), ids_only: false };
     let (text, _) = told(table(database.url(), Collection::AuthUsers, request)).await;
     assert!(text.contains("no column `touched`"), "{text}");
     database.drop().await;

@@ -1,27 +1,46 @@
 //! The object stores that client, scheduler and executors share.
 //!
 //! A plan names a store by scheme and authority only (`s3://bucket`). Each process opens it from its own environment
-//! (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, web identity, instance metadata, …) when it is first used, and keeps it.
-//! Ballista's own way, credentials as session settings, would write them into job settings, logs and REST answers.
+//! when it is first used, and keeps it: [`s3`] has the settings, [`credentials`] the order in which credentials are looked
+//! for. Ballista's own way, credentials as session settings, would write them into job settings, logs and REST answers.
+//!
+//! A store that fails for a moment is asked again: first by its client, then by [`steady`], then by Ballista, which
+//! repeats the task. [`fault`] tells such failures from those that stay.
 //!
 //! A commit is right only where a store creates an object if and only if there is none. Some S3-compatible stores, and
 //! proxies before them, overlook the condition and overwrite; two writers would then lose each other's versions without
 //! notice. So a process tries it out before its first commit to a store, and refuses to write where it fails.
 
+mod credentials;
+mod fault;
+mod profile;
+mod s3;
+mod steady;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use url::Url;
 
+pub use fault::{PASSING, REFUSED, tells_of_passing_fault};
+pub(crate) use fault::{passes, tells_of_refusal};
+
 use crate::{LakeError, Result, TableUrl};
+
+/// How often a creation may stay without an answer while a store is tried out.
+const PROBES_WITHOUT_ANSWER: u32 = 3;
+
+/// The pause after the first creation without an answer; it grows.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A registry of object stores, opened on first use. Cheap to clone; clones share their stores.
 #[derive(Clone, Default)]
@@ -53,13 +72,20 @@ impl ObjectStores {
         Ok(self.open(url)?.store)
     }
 
+    /// Has a bucket's requests go through a client with settings of its own instead of the environment's. What is done
+    /// about its failures is the same.
+    pub fn register_s3(&self, bucket: &str, client: AmazonS3) {
+        let steady = Arc::new(steady::SteadyStore::new(Arc::new(client), bucket));
+        self.open.lock().insert(format!("s3://{bucket}"), Opened::new(steady));
+    }
+
     fn open(&self, url: &Url) -> Result<Opened> {
         let key = key(url);
         let mut open = self.open.lock();
         if let Some(opened) = open.get(&key) {
             return Ok(opened.clone());
         }
-        let opened = Opened::new(connect(url).map_err(|source| LakeError::Store { store: key.clone(), source })?);
+        let opened = Opened::new(connect(url).map_err(|why| LakeError::Store { store: key.clone(), why })?);
         open.insert(key, opened.clone());
         Ok(opened)
     }
@@ -77,14 +103,23 @@ impl ObjectStores {
     }
 }
 
-/// Creates an object, and then the same again, which must fail.
+/// Creates an object until a creation is refused, which the second must be.
 async fn try_to_create_twice(store: &Arc<dyn ObjectStore>, table: &TableUrl) -> Result<()> {
     let path = table.path()?.join("_probe").join(uuid::Uuid::now_v7().to_string());
     let create = || store.put_opts(&path, PutPayload::from_static(b"probe"), PutOptions::from(PutMode::Create));
-    let first = create().await;
-    let second = match &first {
-        Ok(_) => create().await.map(|_| ()),
-        Err(_) => Ok(()),
+    let (mut created, mut unanswered) = (0, 0);
+    let outcome = loop {
+        match create().await {
+            Ok(_) if created == 0 => created = 1,
+            Ok(_) => break Err(LakeError::Unconditional { store: table.store().to_owned() }),
+            // Nobody else has this name, so it is there by the first creation, be it one without an answer.
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => break Ok(()),
+            Err(error) if passes(&error) && unanswered < PROBES_WITHOUT_ANSWER => {
+                unanswered += 1;
+                tokio::time::sleep(PAUSE * unanswered).await;
+            }
+            Err(error) => break Err(LakeError::object("write to", path.clone(), error)),
+        }
     };
     // Also when the answer to the first was lost.
     if let Err(error) = store.delete(&path).await
@@ -92,28 +127,18 @@ async fn try_to_create_twice(store: &Arc<dyn ObjectStore>, table: &TableUrl) -> 
     {
         tracing::warn!(%path, %error, "an object that was made to try the store out could not be removed");
     }
-    match (first, second) {
-        (Err(error), _) => Err(LakeError::object("write to", path, error)),
-        (Ok(_), Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })) => Ok(()),
-        (Ok(_), Err(error)) => Err(LakeError::object("write to", path, error)),
-        (Ok(_), Ok(())) => Err(LakeError::Unconditional { store: table.store().to_owned() }),
-    }
+    outcome
 }
 
 fn key(url: &Url) -> String {
     url[..url::Position::BeforePath].to_owned()
 }
 
-fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
     match url.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
-        "s3" => {
-            let bucket = url.host_str().unwrap_or_default();
-            Ok(Arc::new(AmazonS3Builder::from_env().with_bucket_name(bucket).build()?))
-        }
-        _ => Err(object_store::Error::NotSupported {
-            source: format!("scheme {:?} is neither file nor s3", url.scheme()).into(),
-        }),
+        "s3" => s3::connect(url.host_str().unwrap_or_default()).map_err(|error| error.to_string()),
+        scheme => Err(format!("scheme {scheme:?} is neither file nor s3")),
     }
 }
 

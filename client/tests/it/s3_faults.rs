@@ -1,0 +1,91 @@
+//! A store with bad days: it throttles, breaks, answers late, in part or not at all. The lake is the same in the end.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use quickchat_testing::{Bucket, Fault, FaultyProxy, Request};
+
+use crate::process::run;
+use crate::s3::{assert_complete, into_bucket};
+
+/// Runs the pipeline through a proxy with some faults; gives how often there was one.
+#[track_caller]
+fn survives(name: &str, rule: impl FnMut(&Request) -> Option<Fault> + Send + 'static) -> usize {
+    let bucket = Bucket::new();
+    let proxy = FaultyProxy::start(&bucket.server.endpoint, rule);
+    let mut environment = bucket.environment(&proxy.endpoint(), &bucket.server.keys);
+    environment.push(("AWS_TIMEOUT", "2 seconds".to_owned()));
+    let ended = run(&mut into_bucket(&bucket.url("lake"), &environment)).expect(0);
+    let faults = proxy.faults();
+    assert!(faults > 0, "{name}: nothing went wrong: {ended}");
+    assert_complete(&bucket, name);
+    faults
+}
+
+/// Every so many requests the same thing goes wrong, whatever is asked.
+fn every(number: usize, fault: Fault) -> impl FnMut(&Request) -> Option<Fault> + Send {
+    let mut count = 0;
+    move |_| {
+        count += 1;
+        (count % number == 0).then(|| fault.clone())
+    }
+}
+
+#[test]
+fn throttling_and_broken_servers() {
+    let mut count = 0;
+    let faults = survives("s3-5xx", move |_| {
+        count += 1;
+        match count % 12 {
+            0 => Some(Fault::Answer(503, "SlowDown")),
+            6 => Some(Fault::Answer(500, "InternalError")),
+            _ => None,
+        }
+    });
+    assert!(faults > 30, "{faults}");
+}
+
+#[test]
+fn answers_that_break_off() {
+    let faults = survives("s3-cut", every(7, Fault::Cut));
+    assert!(faults > 30, "{faults}");
+}
+
+#[test]
+fn connections_that_are_closed_before_anything_was_done() {
+    let faults = survives("s3-reset", every(11, Fault::Reset));
+    assert!(faults > 30, "{faults}");
+}
+
+/// The worst case for commits and uploads: what was asked is done, but nobody hears of it.
+#[test]
+fn answers_that_are_lost() {
+    let faults = survives("s3-lost", every(11, Fault::LoseAnswer));
+    assert!(faults > 30, "{faults}");
+}
+
+#[test]
+fn answers_that_come_too_late() {
+    let mut left = 6;
+    survives("s3-late", move |request| {
+        let chosen = left > 0 && (request.target.contains(".parquet") || request.target.contains("list-type"));
+        left -= usize::from(chosen);
+        chosen.then_some(Fault::Delay(Duration::from_secs(4)))
+    });
+}
+
+/// A failure after which no client repeats a request: the task is repeated instead, by Ballista.
+#[test]
+fn tasks_are_repeated_where_requests_are_not() {
+    let mut seen = HashSet::new();
+    let faults = survives("s3-tasks", move |request| {
+        // Data files are read and written by tasks, but for those of the program's own records.
+        let by_task = request.target.contains(".parquet")
+            && !request.target.contains("_delta_log")
+            && !request.target.contains("/ops/");
+        // The first four ways in which files are touched, each once.
+        let kind = (request.method.clone(), request.target.contains("_landing"));
+        (by_task && request.method != "HEAD" && seen.insert(kind)).then_some(Fault::Garble)
+    });
+    assert_eq!(faults, 4, "reads and writes of landed and of final files");
+}

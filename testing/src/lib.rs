@@ -1,0 +1,16 @@
+//! An S3 server for tests, and a way to have it fail.
+//!
+//! [`Bucket`] makes a bucket for one test on the server that `scripts/services.sh` starts; [`FaultyProxy`] stands before
+//! the server, counts requests, and answers some of them as a bad day would. Everything blocks, and may be called from
+//! asynchronous tests too.
+
+// A broken fixture is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bucket;
+mod proxy;
+mod server;
+
+pub use bucket::Bucket;
+pub use proxy::{Fault, FaultyProxy, Request};
+pub use server::{Keys, S3Server};
