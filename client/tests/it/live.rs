@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mongodb::Collection;
 use mongodb::bson::Document;
+use quickchat_testing::Bucket;
 use serde_json::Value;
 
 use crate::fixtures::{SAMPLE_AS_OF, job, make_sample, pipeline};
 use crate::lake::{Tables, assert_no_landing};
 use crate::process::{etl, python, run, scratch};
+use crate::remote::Remote;
+use crate::s3::{assert_clean, media, tables, without_media};
 
 /// A variable of the tests, without which they fail.
 pub fn required(variable: &str) -> String {
@@ -137,6 +140,43 @@ fn live_systems_give_the_rows_of_their_exports() {
     let mut full = live.select("bronze.messages", &from_live, SAMPLE_AS_OF);
     let full = run(full.arg("--full-refresh")).expect(0).json();
     assert_eq!(read_by(&full, "bronze.messages"), read_by(&first, "bronze.messages"));
+}
+
+/// Everything at once: the client knows the scheduler and the lake's bucket; where the sources are, the cluster's
+/// processes know.
+#[test]
+fn a_cluster_reads_live_systems_into_a_bucket() {
+    let folder = scratch("live-cluster");
+    let exports = good_sample(&folder);
+    let lake = folder.join("lake");
+    run(&mut pipeline(&exports, &lake, SAMPLE_AS_OF)).expect(0);
+    let live = LiveSystems::with(&exports);
+    let bucket = Bucket::new();
+    bucket.upload(&exports.join("media"), "chat/media");
+
+    let store = bucket.owner().into_iter().map(|(name, value)| (name.to_owned(), value));
+    let everything: Vec<(String, String)> = live.environment().into_iter().chain(store).collect();
+    let of_cluster: Vec<(&str, String)> = everything
+        .iter()
+        .filter(|(name, _)| name != "MEDIA_PATH")
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    let remote = Remote::start_with("live-remote", 3, &of_cluster);
+    let pipeline = || {
+        let mut command = etl(&["run", "full-pipeline", "-o", "json", "--as-of", SAMPLE_AS_OF]);
+        command.args(["--scheduler", &remote.url, "--media", &bucket.url("chat/media")]);
+        command.args(["--lake", &bucket.url("lake")]).envs(bucket.owner());
+        run(&mut command).expect(0)
+    };
+    let first = pipeline();
+    for job in first.json()["jobs"].as_array().unwrap() {
+        assert_eq!(job["state"], "changed", "{job}");
+    }
+    let (from_live, from_exports) = (tables(&bucket, "live-cluster-lake"), Tables::read(&lake));
+    without_media(&from_live).assert_same_rows(&without_media(&from_exports), "a cluster's live systems and exports");
+    assert_eq!(media(&from_live), media(&from_exports));
+    assert_clean(&bucket);
+    pipeline().says(&["nothing changed: no table has new rows"]);
 }
 
 #[test]

@@ -84,14 +84,14 @@ fn processes_of_a_cluster_reach_the_bucket_by_their_own_environment() {
 }
 
 /// The tables that do not tell when and with which tag a media object was stored; both change with the copy.
-fn without_media(tables: &Tables) -> Tables {
+pub fn without_media(tables: &Tables) -> Tables {
     let mut others = tables.clone();
     others.0.retain(|name, _| !name.ends_with(".media"));
     others
 }
 
 /// Names and sizes of media objects.
-fn media(tables: &Tables) -> BTreeSet<(String, String)> {
+pub fn media(tables: &Tables) -> BTreeSet<(String, String)> {
     let rows = tables.rows("bronze.media");
     rows.into_iter().map(|row| (row["key"].to_string(), row["size_bytes"].to_string())).collect()
 }
