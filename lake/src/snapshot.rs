@@ -18,12 +18,12 @@ use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::StreamExt;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 
 use crate::scan::FileStatistics;
 use crate::schema::bare;
-use crate::stores::ObjectStores;
+use crate::stores::{ObjectStores, ReadOnce};
 use crate::{ErrorClass, LakeError, Result, TableUrl};
 
 /// How many pinned versions a process keeps. A full pipeline reads about twenty tables; more are kept for a scheduler
@@ -131,7 +131,10 @@ impl Tables {
 
     /// delta-rs' access to the log of a table.
     pub fn log_store(&self, table: &TableUrl) -> Result<LogStoreRef> {
-        let root = self.stores.get(table.url())?;
+        Self::log_in(self.stores.get(table.url())?, table)
+    }
+
+    fn log_in(root: Arc<dyn ObjectStore>, table: &TableUrl) -> Result<LogStoreRef> {
         let prefixed = Arc::new(PrefixStore::new(Arc::clone(&root), table.path()?));
         Ok(default_logstore(prefixed, root, table.url(), &StorageConfig::default()))
     }
@@ -255,7 +258,7 @@ impl Tables {
     }
 
     async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
-        let log = self.log_store(table)?;
+        let log = Self::log_in(Arc::new(ReadOnce::new(self.stores.get(table.url())?)), table)?;
         match Snapshot::try_new(log.as_ref(), version).await {
             Ok(snapshot) => pinned(table, &log, &snapshot).await,
             // delta-rs reports a missing table in several ways, depending on whether the folder, the log or its files

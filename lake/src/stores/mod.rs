@@ -14,6 +14,7 @@
 mod credentials;
 mod fault;
 mod profile;
+mod read_once;
 mod s3;
 mod steady;
 
@@ -33,6 +34,7 @@ use url::Url;
 
 pub use fault::{PASSING, REFUSED, tells_of_passing_fault};
 pub(crate) use fault::{passes, tells_of_refusal};
+pub(crate) use read_once::ReadOnce;
 
 use crate::{LakeError, Result, TableUrl};
 
