@@ -138,8 +138,8 @@ async fn keys_of_every_kind_are_listed_as_they_are() {
 #[tokio::test]
 async fn the_objects_of_folders_lose_their_slash_and_are_listed_once() {
     let bucket = Bucket::new().await;
-    let keys: Vec<String> = (0..1_100).map(|number| format!("m/a-{number:04}.jpg")).collect();
-    stream::iter(&keys).for_each_concurrent(64, |key| bucket.put(key, b"1")).await;
+    let pictures: Vec<String> = (0..1_100).map(|number| format!("m/a-{number:04}.jpg")).collect();
+    stream::iter(&pictures).for_each_concurrent(64, |key| bucket.put(key, b"1")).await;
     bucket.put("m/a/b.jpg", b"1").await;
     for marker in ["m/", "m/a/", "m/z/"] {
         bucket.put_marker(marker).await;
