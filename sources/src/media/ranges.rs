@@ -145,36 +145,32 @@ impl<'a> Search<'a> {
         Ok(found.iter().skip(step - 1).step_by(step).map(Beginning::end).collect())
     }
 
-    /// The beginnings that are longer than this one by a character, or that all its keys share. The keys of those that
-    /// are left out are too few to be cut.
+    /// The beginnings that are longer than this one by a character, or than what all its keys share; itself if there are
+    /// none. What is left out are keys too few to be cut.
     async fn longer(&self, beginning: Beginning) -> Result<Vec<Beginning>> {
         let Beginning { mut text, mut after, open } = beginning;
         let mut found = Vec::new();
-        if !open {
-            return Ok(vec![Beginning { text, after, open }]);
-        }
-        loop {
-            if !self.may_ask() {
-                found.push(Beginning { text, after, open: false });
-                return Ok(found);
-            }
+        while open && self.may_ask() {
             let page = self.page(&text, after.as_deref(), self.effort.page).await?;
-            let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(found) };
-            if page.len() < self.effort.page {
+            let is_full = page.len() >= self.effort.page;
+            let (true, Some(first), Some(last)) = (is_full, page.first(), page.last()) else {
+                if found.is_empty() {
+                    break;
+                }
                 return Ok(found);
-            }
+            };
             if found.is_empty() {
                 text = self.shared_by_all(text, shared_beginning(first, last)).await?;
             }
-            let Some(next) = last.strip_prefix(text.as_str()).and_then(|rest| rest.chars().next()) else {
-                return Ok(found);
-            };
+            let Some(next) = last.strip_prefix(text.as_str()).and_then(|rest| rest.chars().next()) else { break };
             let longer = format!("{text}{next}");
             let before = page.iter().rev().find(|key| !key.starts_with(&longer)).cloned();
             let next = Beginning { after: before.or(after), open: true, text: longer };
             after = Some(next.end());
             found.push(next);
         }
+        found.push(Beginning { text, after, open: false });
+        Ok(found)
     }
 
     /// The longest beginning that all keys with a beginning share, given what the first of them share: what comes behind
@@ -300,6 +296,10 @@ mod tests {
         assert_eq!(cut(&[], SMALL).await, (vec![0], 1));
         let keys: Vec<String> = (0..9).map(|number| format!("{number}.jpg")).collect();
         assert_eq!(cut(&keys, SMALL).await, (vec![9], 1));
+        // Some more are cut once, and what is then too little to be cut stays together.
+        let keys: Vec<String> = (0..30).map(|number| format!("{}/{number}.jpg", number % 2)).collect();
+        let (ranges, requests) = cut(&keys, SMALL).await;
+        assert!(ranges.len() > 1 && ranges[0] >= 9 && requests < 20, "{ranges:?} by {requests}");
     }
 
     #[tokio::test]
