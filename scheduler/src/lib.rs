@@ -8,6 +8,8 @@
 //!   gets `TCP_NODELAY`, and port 0 is allowed.
 //! - The HTTP side. Ballista redirects `/` to a site on the internet and lets that site's scripts
 //!   call the API; here `/` is a page of our own and only the scheduler's own origin may call it.
+//! - The results: clients get them here, so that they need no route to executors, and only what the scheduler has on
+//!   record is served, while Ballista's proxy connects to wherever a request says.
 //! - The list of free slots, which Ballista lets leak when a stage is rolled back.
 //! - The timeouts, so that a dead executor is noticed in well under 30 seconds.
 //!
@@ -18,6 +20,7 @@ pub mod cli;
 mod config;
 mod error;
 mod progress;
+mod results;
 mod routes;
 mod server;
 mod slots;

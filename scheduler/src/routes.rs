@@ -1,8 +1,9 @@
-//! The HTTP routes: Ballista's gRPC service and REST API, our health and progress, our root page.
+//! The HTTP routes: Ballista's gRPC service and REST API, our results, health and progress, our root page.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -14,6 +15,7 @@ use ballista_scheduler::api::get_routes;
 use tonic::service::RoutesBuilder;
 
 use crate::progress::{PROGRESS_PATH, job_progress};
+use crate::results::Results;
 use crate::server::Server;
 
 /// Where Ballista's redirect to the internet is hidden: a path that no listener forwards.
@@ -33,14 +35,19 @@ pub(crate) fn http(server: &Arc<Server>) -> Router {
         .fallback_service(ballista)
 }
 
-/// gRPC for clients and executors, and the REST routes next to it, because a client asks for
-/// progress over the connection that it already has.
+/// gRPC for clients and executors, and next to it the results and the REST routes, because a client
+/// asks for both over the connection that it already has.
 pub(crate) fn grpc(server: &Arc<Server>, max_message_bytes: usize) -> Router {
     let service = SchedulerGrpcServer::new(server.as_ref().clone())
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(max_message_bytes);
     let mut builder = RoutesBuilder::default();
     builder.add_service(service);
+    builder.add_service(
+        FlightServiceServer::new(Results::new(server, max_message_bytes))
+            .max_decoding_message_size(max_message_bytes)
+            .max_encoding_message_size(max_message_bytes),
+    );
     builder.routes().into_axum_router().reset_fallback().merge(http(server))
 }
 

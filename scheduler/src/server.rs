@@ -197,6 +197,8 @@ fn ballista_config(
         grpc_client_max_message_size: message_bytes,
         // The limits of the scheduler's own connections to executors are read from this.
         override_config_producer: Some(Arc::new(default_session)),
+        // Tells Ballista's own clients to ask the scheduler for results, too.
+        enable_embedded_flight_proxy: true,
         override_logical_codec: Some(engine.logical_codec()),
         override_physical_codec: Some(engine.physical_codec()),
         cors_allowed_origins: routes::own_origin(http_addr.unwrap_or(addr)),

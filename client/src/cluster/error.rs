@@ -113,8 +113,8 @@ pub enum ClusterError {
         /// The scheduler.
         url: SchedulerUrl,
     },
-    /// The result lay on an executor that is gone or out of reach.
-    #[error("cannot fetch the result of job `{job}` from executor {executor}; is it reachable from this machine?")]
+    /// The result lies on an executor that is gone, or that the scheduler cannot reach.
+    #[error("the scheduler cannot hand on the result of job `{job}`, which lies on executor {executor}")]
     Fetch {
         /// The job's name.
         job: String,

@@ -1,90 +1,106 @@
-//! Fetching a job's result from the executors that hold it.
+//! Fetching a job's result, through the scheduler.
 //!
-//! The partitions of the last stage lie on the executors that ran it. Invariant: each partition is fetched once. The
-//! static planner only ever adds to the list of places: when an executor is lost while the last stage runs, the list
-//! of the finished job can name a partition twice, one place being dead or, if the executor was only slow, alive with
-//! the same rows. A list with such a double is refused and the job runs again, rather than guessing.
+//! The partitions of the last stage lie on the executors that ran it. The scheduler hands them on, so a client needs a
+//! route to the scheduler and to no executor, wherever that runs. Rejected: asking the executors first and the scheduler
+//! where that fails. It would save a hop for results, which are small (rows stay on the executors), and cost a time-out
+//! for each executor behind a firewall, and a second path that is seldom walked.
+//!
+//! Invariant: each partition is fetched once. The static planner only ever adds to the list of places: when an executor
+//! is lost while the last stage runs, the list of the finished job can name a partition twice, one place being dead or,
+//! if the executor was only slow, alive with the same rows. A list with such a double is refused and the job runs again,
+//! rather than guessing.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::time::Duration;
 
-use ballista_core::client::BallistaClient;
-use ballista_core::serde::protobuf::PartitionLocation;
-use datafusion::physical_plan::SendableRecordBatchStream;
-use parking_lot::Mutex;
-use tokio::runtime::Handle;
+use arrow_flight::Ticket;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use ballista_core::serde::protobuf::action::ActionType;
+use ballista_core::serde::protobuf::{Action, FetchPartition, PartitionLocation, ShuffleFileKind, ShuffleLayout};
+use datafusion::arrow::record_batch::RecordBatch;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use prost::Message;
+use tonic::{Code, Status};
 
-/// How often a read of one partition is tried, and how long it waits in between. A dead executor stays dead, and a
-/// job can run again, so this is short.
-const ATTEMPTS: u8 = 2;
-const PAUSE_MS: u64 = 100;
+use super::remote::SchedulerConnection;
 
-type Clients = HashMap<(String, u16), BallistaClient>;
+/// How often the opening of one partition is tried, and how long it waits in between: a connection may just have been
+/// closed. A dead executor stays dead, and a job can run again, so this is short.
+const ATTEMPTS: usize = 2;
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections to executors, opened once.
-#[derive(Clone)]
-pub(super) struct Fetcher {
-    clients: Arc<Mutex<Clients>>,
-    runtime: Handle,
-}
-
-impl std::fmt::Debug for Fetcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fetcher").field("executors", &self.clients.lock().len()).finish()
-    }
-}
-
-/// A partition that could not be had, and from where.
+/// A partition that could not be had, and where it lies.
 #[derive(Debug)]
 pub(super) struct FetchError {
     pub(super) executor: String,
     pub(super) source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-impl Fetcher {
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { clients: Arc::default(), runtime }
-    }
+/// The rows of one partition, or what became of them.
+pub(super) type Batches = BoxStream<'static, Result<RecordBatch, FetchError>>;
 
-    /// Opens the stream of one partition.
-    pub(super) async fn open(
-        &self,
-        location: PartitionLocation,
-        max_message_bytes: usize,
-    ) -> Result<SendableRecordBatchStream, FetchError> {
-        let layout = location.layout();
-        let nowhere = |what: &str| FetchError { executor: "unknown".to_owned(), source: what.into() };
-        let executor = location.executor_meta.ok_or_else(|| nowhere("the place of a partition names no executor"))?;
-        let partition = location.partition_id.ok_or_else(|| nowhere("the place of a partition names no partition"))?;
-        let port = u16::try_from(executor.port).map_err(|_| nowhere("the executor's port is no port"))?;
-        let address = (executor.host, port);
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-            self.clients.lock().remove(&address);
-            FetchError { executor: format!("{}:{}", address.0, address.1), source }
-        };
-        let mut client = self.client(&address, max_message_bytes).await.map_err(failed)?;
-        client
-            .fetch_partition(&executor.id, &partition.into(), location.file_id, layout, true)
-            .await
-            .map_err(|error| failed(Box::new(error)))
-    }
-
-    async fn client(
-        &self,
-        address: &(String, u16),
-        max_message_bytes: usize,
-    ) -> Result<BallistaClient, Box<dyn std::error::Error + Send + Sync>> {
-        if let Some(client) = self.clients.lock().get(address) {
-            return Ok(client.clone());
+/// Opens the stream of one partition.
+pub(super) async fn open(scheduler: &SchedulerConnection, place: PartitionLocation) -> Result<Batches, FetchError> {
+    let executor = address_of(&place);
+    let ticket = ticket(place).map_err(|what| FetchError { executor: executor.clone(), source: what.into() })?;
+    let mut attempt = 1;
+    let answer = loop {
+        match scheduler.results().do_get(ticket.clone()).await {
+            Ok(answer) => break answer.into_inner(),
+            Err(status) if attempt < ATTEMPTS && may_pass(&status) => {
+                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(status) => return Err(FetchError { executor, source: words(&status).into() }),
         }
-        let (host, port) = address.clone();
-        let connecting = self.runtime.spawn(async move {
-            BallistaClient::try_new(&host, port, max_message_bytes, false, None, ATTEMPTS, PAUSE_MS, 0, 0).await
-        });
-        let client = connecting.await??;
-        self.clients.lock().insert(address.clone(), client.clone());
-        Ok(client)
+    };
+    let messages = answer.map_err(|status| FlightError::Tonic(Box::new(status)));
+    let batches = FlightRecordBatchStream::new_from_flight_data(messages).map_err(move |error| {
+        let source = match error {
+            FlightError::Tonic(status) => words(&status).into(),
+            other => Box::new(other) as _,
+        };
+        FetchError { executor: executor.clone(), source }
+    });
+    Ok(batches.boxed())
+}
+
+/// Whether the same question may be answered a moment later.
+fn may_pass(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown)
+}
+
+/// What a refusal says, without the wrapping that is for programs.
+fn words(status: &Status) -> String {
+    match status.message() {
+        "" => status.code().description().to_owned(),
+        message => message.to_owned(),
     }
+}
+
+/// Ballista's question for a whole partition.
+fn ticket(place: PartitionLocation) -> Result<Ticket, &'static str> {
+    let layout = ShuffleLayout::from(place.layout()) as i32;
+    let executor = place.executor_meta.ok_or("the place of a partition names no executor")?;
+    let partition = place.partition_id.ok_or("the place of a partition names no partition")?;
+    let fetch = FetchPartition {
+        job_id: partition.job_id,
+        stage_id: partition.stage_id,
+        partition_id: partition.partition_id,
+        host: executor.host,
+        port: executor.port,
+        file_id: place.file_id,
+        layout,
+        file_kind: ShuffleFileKind::Data as i32,
+        byte_ranges: Vec::new(),
+    };
+    let action = Action { action_type: Some(ActionType::FetchPartition(fetch)), settings: Vec::new() };
+    Ok(Ticket { ticket: action.encode_to_vec().into() })
+}
+
+fn address_of(place: &PartitionLocation) -> String {
+    place.executor_meta.as_ref().map_or_else(|| "unknown".to_owned(), |one| format!("{}:{}", one.host, one.port))
 }
 
 /// The places of a finished job's partitions in the order of the partitions, or `None` when one is named twice.

@@ -2,7 +2,8 @@
 //!
 //! Both are the same Ballista scheduler and executors, reached over the same gRPC; "embedded" only means that their
 //! sockets are on the loopback interface of this process. So there is one code path, and what works embedded works
-//! remotely. Rejected: DataFusion alone for the embedded case (two engines to keep in step, and stages that only ever
+//! remotely. Of a remote cluster a client reaches the scheduler's gRPC port and nothing else: plans, progress and results
+//! all go that way. Rejected: DataFusion alone for the embedded case (two engines to keep in step, and stages that only ever
 //! fail on the cluster), and Ballista's standalone helper (pull mode, 100 to 900 ms for a small query).
 //!
 //! ```no_run
@@ -46,7 +47,6 @@ pub use remote::ExecutorInfo;
 pub use submit::{SubmitOptions, Submitted};
 
 use embedded::EmbeddedCluster;
-use fetch::Fetcher;
 use remote::SchedulerConnection;
 
 /// How long [`Cluster::connect`] tries.
@@ -66,7 +66,6 @@ struct Parts {
     scheduler: Arc<SchedulerConnection>,
     /// Optimises plans before they travel. Kept, because making one costs as much as a small job.
     planning: SessionContext,
-    fetcher: Fetcher,
     /// Where connections live, so that they survive the runtime of whoever happened to use them first.
     runtime: tokio::runtime::Handle,
     embedded: Option<EmbeddedCluster>,
@@ -122,15 +121,8 @@ impl Cluster {
     ) -> Result<Self, ClusterError> {
         let scheduler = Arc::new(SchedulerConnection::open(&url, CONNECT_TIMEOUT, &runtime).await?);
         let planning = SessionContext::new_with_state(session_state(&engine, &scheduler, embedded.is_some())?);
-        let parts = Parts {
-            planning,
-            engine,
-            session_id: uuid::Uuid::now_v7().to_string(),
-            scheduler,
-            fetcher: Fetcher::new(runtime.clone()),
-            runtime,
-            embedded,
-        };
+        let parts =
+            Parts { planning, engine, session_id: uuid::Uuid::now_v7().to_string(), scheduler, runtime, embedded };
         Ok(Self { parts: Arc::new(parts) })
     }
 

@@ -1,11 +1,12 @@
 //! The connection to a scheduler.
 //!
-//! One HTTP/2 connection carries everything: Ballista's gRPC calls and, for progress and lists, its REST answers,
-//! which the scheduler serves on the same port. `DistributedQueryExec` would open a connection for each query, hide
+//! One HTTP/2 connection carries everything: Ballista's gRPC calls, the results of jobs and, for progress and lists, the
+//! REST answers, which the scheduler serves on the same port. `DistributedQueryExec` would open a connection for each query, hide
 //! the job's id until the job has ended, and neither cancel nor tell planning errors from lost networks.
 
 use std::time::{Duration, Instant};
 
+use arrow_flight::flight_service_client::FlightServiceClient;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use ballista_core::extension::SessionConfigExt;
@@ -29,6 +30,11 @@ use super::error::ClusterError;
 
 /// Bound on a REST answer: the stages of a huge job with their plans.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// How much of one answer may be under way and not yet taken.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The window of the whole connection is without a bound, or a few results that nobody reads just now would fill it and
+/// hold up every other answer; each stream has a bound of its own.
+const CONNECTION_WINDOW: u32 = i32::MAX as u32;
 /// For how long a count of the cluster's slots is good enough to plan with.
 const SLOTS_ARE_FRESH: Duration = Duration::from_secs(2);
 
@@ -83,7 +89,9 @@ impl SchedulerConnection {
             let left = patience.saturating_sub(started.elapsed()).max(Duration::from_millis(100));
             let endpoint = create_grpc_client_endpoint(url.endpoint(), Some(&client))
                 .map_err(|error| unreachable(url, error))?
-                .connect_timeout(left);
+                .connect_timeout(left)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW);
             // Connected on the cluster's runtime, because the connection dies with the runtime that opened it.
             let connecting = runtime.spawn(async move { endpoint.connect().await });
             match connecting.await.map_err(|error| unreachable(url, error))? {
@@ -101,10 +109,6 @@ impl SchedulerConnection {
 
     pub(super) fn url(&self) -> &SchedulerUrl {
         &self.url
-    }
-
-    pub(super) fn max_message_bytes(&self) -> usize {
-        self.max_message_bytes
     }
 
     /// Keeps work for [`Self::settle`] to wait for.
@@ -210,6 +214,13 @@ impl SchedulerConnection {
         let params = CancelJobParams { job_id: job_id.to_owned() };
         self.client().cancel_job(params).await.map_err(|status| unreachable(&self.url, status))?;
         Ok(())
+    }
+
+    /// Where the results of finished jobs are had.
+    pub(super) fn results(&self) -> FlightServiceClient<Channel> {
+        FlightServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(self.max_message_bytes)
+            .max_encoding_message_size(self.max_message_bytes)
     }
 
     fn client(&self) -> SchedulerGrpcClient<Channel> {

@@ -23,7 +23,7 @@ use quickchat_executor::DOUBLED_INPUT;
 
 use super::Cluster;
 use super::error::ClusterError;
-use super::fetch::{FetchError, each_once};
+use super::fetch::{Batches, FetchError, each_once, open};
 use super::message;
 use super::pace::Pace;
 use super::progress::ProgressProbe;
@@ -232,20 +232,12 @@ impl Submitted {
     }
 
     /// The batches of all partitions, in the order of the partitions, some of them opened ahead.
-    fn open_all(&self, places: Vec<PartitionLocation>) -> BoxStream<'static, Result<RecordBatch, FetchError>> {
-        let fetcher = self.cluster.parts.fetcher.clone();
-        let max_message_bytes = self.cluster.parts.scheduler.max_message_bytes();
+    fn open_all(&self, places: Vec<PartitionLocation>) -> Batches {
+        let scheduler = Arc::clone(&self.cluster.parts.scheduler);
         stream::iter(places)
             .map(move |place| {
-                let fetcher = fetcher.clone();
-                let executor = address_of(&place);
-                async move {
-                    let batches = fetcher.open(place, max_message_bytes).await?;
-                    Ok::<_, FetchError>(
-                        batches
-                            .map_err(move |error| FetchError { executor: executor.clone(), source: Box::new(error) }),
-                    )
-                }
+                let scheduler = Arc::clone(&scheduler);
+                async move { open(&scheduler, place).await }
             })
             .buffered(FETCHES)
             .try_flatten()
@@ -361,10 +353,6 @@ async fn encode(
         session_id: cluster.parts.session_id.clone(),
         operation_id: uuid::Uuid::now_v7().to_string(),
     })
-}
-
-fn address_of(place: &PartitionLocation) -> String {
-    place.executor_meta.as_ref().map_or_else(|| "unknown".to_owned(), |one| format!("{}:{}", one.host, one.port))
 }
 
 fn fetch_failed(job: &str, error: FetchError) -> ClusterError {

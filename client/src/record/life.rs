@@ -14,6 +14,8 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -38,24 +40,36 @@ pub(super) fn folder(root: &LakeRoot, run_id: &str) -> TableUrl {
 
 /// Leaves signs of life until it is dropped.
 #[derive(Debug)]
-pub(super) struct Heartbeat(JoinHandle<()>);
+pub(super) struct Heartbeat {
+    beating: JoinHandle<()>,
+    has_begun: Arc<AtomicBool>,
+}
 
 impl Heartbeat {
     pub(super) fn start(tables: Tables, folder: TableUrl) -> Self {
-        Self(tokio::spawn(async move {
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&has_begun);
+        let beating = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(INTERVAL).await;
+                begins.store(true, Ordering::Relaxed);
                 if let Err(error) = beat(&tables, &folder).await {
                     tracing::warn!(%error, "this run may be shown as crashed elsewhere");
                 }
             }
-        }))
+        });
+        Self { beating, has_begun }
+    }
+
+    /// Whether there may be a sign of life by now.
+    pub(super) fn may_have_beaten(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.0.abort();
+        self.beating.abort();
     }
 }
 

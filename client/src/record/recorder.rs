@@ -106,7 +106,7 @@ impl Recorder {
     async fn finish(&self, state: State) {
         let (rows, folder) = {
             let mut progress = self.progress.lock();
-            let may_have_beaten = progress.heartbeat.take().is_some();
+            let may_have_beaten = progress.heartbeat.take().is_some_and(|heartbeat| heartbeat.may_have_beaten());
             let folder = may_have_beaten.then(|| life::folder(&self.root, &progress.run_id));
             (self.final_rows(&progress, state), folder)
         };

@@ -20,7 +20,7 @@ use super::basis::Basis;
 use super::decide::{Decision, date, date_text, decide};
 use super::inputs::{Inputs, plan_error};
 use super::target::target;
-use super::{Counts, LANDING_FOLDER, Run, note, units};
+use super::{Counts, Run, note, units};
 use crate::error::RunError;
 
 const HASH: &str = "_hash";
@@ -126,7 +126,7 @@ impl Step<'_> {
         concerned: Expr,
     ) -> Result<Written, RunError> {
         let lake = self.run.lake_for(self.job);
-        let folder = self.run.root.folder(LANDING_FOLDER).folder(self.run.id()).folder(&self.target.name);
+        let folder = self.run.landing(&self.target.name);
         let staged = lake.stage(self.target, rows.into_unoptimized_plan(), folder).await?;
         let written = self.replace_scattered(column, &staged, stored, concerned).await;
         staged.remove(lake.tables()).await;

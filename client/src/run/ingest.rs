@@ -22,7 +22,7 @@ use super::deletions::{self, MARK, has_mark, target_as_stored};
 use super::inputs::plan_landed;
 use super::source_files::TakenIn;
 use super::target::target;
-use super::{Counts, LANDING_FOLDER, Run, newest, note};
+use super::{Counts, Run, newest, note};
 use crate::error::RunError;
 use crate::sources::SourceInput;
 
@@ -39,7 +39,7 @@ pub(super) async fn ingest(run: &Run, job: &Job) -> Result<Counts, RunError> {
     let contract = job.contract();
     let key: Vec<String> = contract.key().iter().map(|column| (*column).to_owned()).collect();
     let noted: Vec<String> = key.iter().cloned().chain(newest(job).map(str::to_owned)).collect();
-    let folder = run.root.folder(LANDING_FOLDER).folder(run.id()).folder(contract.table.table());
+    let folder = run.landing(contract.table.table());
     let source = plan.source.table(plan.unread.clone(), plan.changed_since);
     let landed = lake.land(source, LANDING, &contract.table.to_string(), &noted, folder).await?;
     let merged = merge(run, job, &lake, &landed, &plan).await;

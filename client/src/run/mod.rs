@@ -13,6 +13,22 @@
 //! * [`inputs`] pins tables and makes them visible to a query,
 //! * [`observer`] hears of everything that happens,
 //! * [`report`] says in the end what was done.
+//!
+//! # What a run needs to reach
+//!
+//! The process that runs jobs may be far away from the data: it reaches the scheduler, and of the lake's store
+//!
+//! * `<table>/_delta_log/`, which it lists, reads and adds to,
+//! * `<table>/_probe/`, where it creates and deletes an object before its first commit (see `quickchat_lake::stores`),
+//! * `ops/runs/`, the records of runs, whose few rows it writes itself and may have to read again after a compaction,
+//! * `_landing/<run>/heartbeat`, which it writes once a minute.
+//!
+//! Two things it only tries. It lists and deletes the temporary files of the run, below `_landing/<run>/`, and deletes
+//! data files that were written and not committed. Where the store refuses, they stay, a warning says so, and vacuum
+//! removes them later. A deletion by executors was rejected: it would need a cluster that works at the very moment when
+//! a run is given up, because the cluster does not.
+//!
+//! It never reads a data file and asks no source, but for `--exports`: an export folder is listed here.
 
 mod ask;
 mod basis;
@@ -34,12 +50,13 @@ mod units;
 pub(crate) use target::target;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use quickchat_jobs::{Catalog, Job, RunParameters, WriteMode};
-use quickchat_lake::LakeRoot;
 use quickchat_lake::commit::TransactionId;
 use quickchat_lake::operation::{Closed, Lake, Written, remove_folder};
+use quickchat_lake::{LakeRoot, TableUrl};
 use serde_json::{Map, Value, json};
 
 use crate::checks::Reviews;
@@ -83,6 +100,8 @@ pub struct Run {
     parallel: usize,
     full_refresh: bool,
     detect_deletions: bool,
+    /// Whether the run may have left temporary files.
+    has_landed: AtomicBool,
 }
 
 impl Run {
@@ -111,6 +130,7 @@ impl Run {
             parallel: options.parallel.max(1),
             full_refresh: options.full_refresh,
             detect_deletions: options.detect_deletions,
+            has_landed: AtomicBool::new(false),
         })
     }
 
@@ -135,7 +155,15 @@ impl Run {
 
     /// Removes the run's temporary files; also to be called when a run is given up.
     pub async fn clean_up(&self) {
-        remove_folder(self.lake.tables(), &self.root.folder(LANDING_FOLDER).folder(self.id())).await;
+        if self.has_landed.load(Ordering::Relaxed) {
+            remove_folder(self.lake.tables(), &self.root.folder(LANDING_FOLDER).folder(self.id())).await;
+        }
+    }
+
+    /// A folder for temporary files of a step, removed with the end of the run at the latest.
+    fn landing(&self, step: &str) -> TableUrl {
+        self.has_landed.store(true, Ordering::Relaxed);
+        self.root.folder(LANDING_FOLDER).folder(self.id()).folder(step)
     }
 
     /// Runs one job, whose inputs are up to date.

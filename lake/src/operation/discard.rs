@@ -28,14 +28,28 @@ pub(crate) async fn discard(tables: &Tables, table: &TableUrl, files: &[Add]) {
     }
 }
 
-/// Deletes a folder that is no table, such as a landing, with everything in it.
+/// Deletes a folder that is no table, such as a landing, with everything in it. What stays is named in a warning.
 pub async fn remove_folder(tables: &Tables, folder: &TableUrl) {
-    let removed = match folder.url().scheme() {
+    if let Err(error) = try_to_remove(tables, folder).await {
+        tracing::warn!(
+            %folder, %error,
+            "temporary files may be left in a folder that could not be removed; `quickchat-etl maintain vacuum \
+             --execute`, run where all of the lake is in reach, removes them a week later"
+        );
+    }
+}
+
+/// The same for a folder inside one that is to be removed soon: until then, nothing is worth a warning.
+pub(crate) async fn remove_early(tables: &Tables, folder: &TableUrl) {
+    if let Err(error) = try_to_remove(tables, folder).await {
+        tracing::debug!(%folder, %error, "temporary files stay until the end of the run");
+    }
+}
+
+async fn try_to_remove(tables: &Tables, folder: &TableUrl) -> Result<(), String> {
+    match folder.url().scheme() {
         "file" => remove_local_folder(folder).await,
         _ => remove_objects(tables, folder).await,
-    };
-    if let Err(error) = removed {
-        tracing::warn!(%folder, %error, "a temporary folder could not be removed; it may be deleted by hand");
     }
 }
 

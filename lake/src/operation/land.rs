@@ -15,7 +15,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use deltalake::kernel::Add;
 
-use super::{Lake, remove_folder};
+use super::{Lake, remove_early};
 use crate::scan::{DeltaScan, FileStatistics};
 use crate::snapshot::Tables;
 use crate::write::{Distribution, FileOutput, Output, Sink, WriteSpec};
@@ -87,7 +87,7 @@ impl Lake {
         let receipts = match self.write(self.frame(rows), spec).await {
             Ok(receipts) => receipts,
             Err(error) => {
-                remove_folder(&self.tables, &folder).await;
+                remove_early(&self.tables, &folder).await;
                 return Err(error);
             }
         };
@@ -136,9 +136,9 @@ impl Landed {
         self.folder.folder(name)
     }
 
-    /// Deletes the temporary files.
+    /// Deletes the temporary files; what cannot be deleted is for whoever removes the folder that they are in.
     pub async fn remove(self, tables: &Tables) {
-        remove_folder(tables, &self.folder).await;
+        remove_early(tables, &self.folder).await;
     }
 }
 

@@ -39,7 +39,7 @@ pub use target::Target;
 pub use upsert::Upsert;
 
 pub(crate) use buckets::{BUCKET, Buckets};
-pub(crate) use discard::discard;
+pub(crate) use discard::{discard, remove_early};
 pub(crate) use functions::row_bucket;
 pub(crate) use replace::removal;
 

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use deltalake::kernel::Add;
 
-use super::{Lake, Target, remove_folder};
+use super::{Lake, Target, remove_early};
 use crate::scan::DeltaScan;
 use crate::snapshot::Tables;
 use crate::write::{Distribution, FileOutput, Output, Sink, WriteSpec};
@@ -45,7 +45,7 @@ impl Lake {
                 Ok(Staged { folder, files: receipts.files(0), schema, rows })
             }
             Err(error) => {
-                remove_folder(self.tables(), &folder).await;
+                remove_early(self.tables(), &folder).await;
                 Err(error)
             }
         }
@@ -58,8 +58,8 @@ impl Staged {
         DeltaScan::files(tables, self.folder.clone(), self.files.clone(), Arc::clone(&self.schema))
     }
 
-    /// Deletes the files.
+    /// Deletes the files; what cannot be deleted is for whoever removes the folder that they are in.
     pub async fn remove(self, tables: &Tables) {
-        remove_folder(tables, &self.folder).await;
+        remove_early(tables, &self.folder).await;
     }
 }
