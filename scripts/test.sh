@@ -13,6 +13,8 @@ export QUICKCHAT_SERVICES_DIR
 trap 'scripts/services.sh stop' EXIT
 servers=$(scripts/services.sh start s3 mongodb mysql)
 eval "$servers"
+# For the test that gives each process a network namespace of its own.
+ensure_commands ip:iproute2 curl:curl
 
 # The packages that the reference needs, in a virtual environment of their own, made anew when the versions change.
 venv=$CACHE/reference-$(sha256sum reference/requirements.txt | cut -c1-12)

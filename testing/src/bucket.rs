@@ -4,6 +4,7 @@ use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::server::{Keys, S3Server, wait};
@@ -24,11 +25,19 @@ impl Bucket {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it asks a server")]
     pub fn new() -> Self {
-        let server = S3Server::from_environment();
+        let bucket = Self::imaginary();
+        bucket.put_empty("");
+        bucket
+    }
+
+    /// A bucket that is not there.
+    ///
+    /// # Panics
+    /// When there is no server.
+    #[must_use]
+    pub fn imaginary() -> Self {
         let name = format!("quickchat-{}", uuid::Uuid::now_v7().simple());
-        let (status, answer) = server.ask("s3", "PUT", &format!("/{name}"), "");
-        assert_eq!(status, 200, "{answer}");
-        Self { server, name }
+        Self { server: S3Server::from_environment(), name }
     }
 
     /// `s3://<bucket>/<path>`.
@@ -67,8 +76,27 @@ impl Bucket {
             .with_secret_access_key(&self.server.keys.secret)
     }
 
-    fn store(&self) -> AmazonS3 {
+    /// A client of the owner.
+    #[must_use]
+    pub fn store(&self) -> AmazonS3 {
         self.builder(&self.server.endpoint).build().unwrap()
+    }
+
+    /// Puts an object.
+    pub fn put(&self, key: &str, content: &[u8]) {
+        let store = self.store();
+        wait(async { store.put(&ObjectPath::parse(key).unwrap(), content.to_vec().into()).await }).unwrap();
+    }
+
+    /// Puts the object that consoles make for a folder, whose key ends in a slash.
+    pub fn put_marker(&self, key: &str) {
+        self.put_empty(&format!("/{key}"));
+    }
+
+    /// Puts nothing at a path, which `object_store` would change.
+    fn put_empty(&self, path: &str) {
+        let (status, answer) = self.server.ask("s3", "PUT", &format!("/{}{path}", self.name), "");
+        assert_eq!(status, 200, "{path} cannot be put into the bucket {}: {answer}", self.name);
     }
 
     /// The names of all objects, sorted.
@@ -98,7 +126,7 @@ impl Bucket {
                 }
                 let name = format!("{prefix}/{}", entry.path().strip_prefix(folder).unwrap().display());
                 let content = std::fs::read(entry.path()).unwrap();
-                let put = async { store.put(&object_store::path::Path::parse(&name).unwrap(), content.into()).await };
+                let put = async { store.put(&ObjectPath::parse(&name).unwrap(), content.into()).await };
                 wait(put).unwrap();
             }
         }
@@ -107,7 +135,7 @@ impl Bucket {
     /// Copies all objects below a prefix into a folder.
     pub fn download(&self, prefix: &str, folder: &Path) {
         let store = self.store();
-        let prefix = object_store::path::Path::parse(prefix).unwrap();
+        let prefix = ObjectPath::parse(prefix).unwrap();
         wait(async {
             let mut objects = store.list(Some(&prefix));
             while let Some(object) = objects.next().await {

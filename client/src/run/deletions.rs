@@ -32,7 +32,7 @@ use super::basis::Basis;
 use super::ingest::{IngestPlan, LANDING};
 use super::inputs::plan_error;
 use super::target::target;
-use super::{LANDING_FOLDER, Run, newest, note};
+use super::{Run, newest, note};
 use crate::error::RunError;
 
 /// The column of marks: true for a row that is gone at the source, null for all others.
@@ -68,7 +68,7 @@ pub(super) async fn mark(run: &Run, job: &Job, plan: &IngestPlan<'_>, basis: &Ba
     let lake = run.lake_for(job);
     let target = with_mark(target(&run.root, job.contract()));
     let Some(stored) = lake.tables().latest(&target.url).await? else { return Ok(Written::default()) };
-    let folder = run.root.folder(LANDING_FOLDER).folder(run.id()).folder(&format!("{}-ids", job.name().table()));
+    let folder = run.landing(&format!("{}-ids", job.name().table()));
     let ids = lake.land(plan.ids(), LANDING, &format!("{} (ids)", job.name()), &[], folder).await?;
     let basis = Basis { base: Some(stored.version), ..basis.clone() };
     let marked = mark_others(run, job, &target, &stored, &ids, &basis).await;

@@ -7,14 +7,12 @@
 mod bad_exports;
 mod bad_lakes;
 mod checks;
-// The same as in the tests of the sources.
-#[path = "../../../sources/tests/it/bucket.rs"]
-mod bucket;
 mod cluster;
 mod commands;
 mod example;
 mod export;
 mod fixtures;
+mod forward;
 mod histories;
 mod incremental;
 mod interrupt;
@@ -23,10 +21,13 @@ mod laws;
 mod live;
 mod maintenance;
 mod media;
+mod namespaces;
+mod network;
 mod odd_documents;
 mod process;
 mod reference;
 mod remote;
+mod results;
 mod runs;
 mod s3;
 mod s3_faults;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use quickchat_testing::Bucket;
 use serde_json::{Map, Value};
 
-use crate::bucket::Bucket;
 use crate::fixtures::{SAMPLE_AS_OF, job, sample, select};
 use crate::lake::Tables;
 use crate::process::{etl, run, scratch};
@@ -18,10 +18,6 @@ fn media(folder: &str, lake: &Path, bucket: &Bucket) -> Command {
     command
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(future)
-}
-
 /// What is the same wherever the objects are, sorted.
 fn objects(lake: &Path) -> Vec<(String, i64, String)> {
     let text = |row: &Map<String, Value>, column: &str| row[column].as_str().unwrap().to_owned();
@@ -31,29 +27,11 @@ fn objects(lake: &Path) -> Vec<(String, i64, String)> {
     objects
 }
 
-/// Puts the sample's objects below a prefix; gives how many there are.
-async fn upload(bucket: &Bucket, prefix: &str) -> usize {
-    let root = sample().exports.join("media");
-    let mut open = vec![root.clone()];
-    let mut objects = 0;
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_dir() {
-                open.push(entry.path());
-                continue;
-            }
-            let below = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            bucket.put(&format!("{prefix}/{below}"), &std::fs::read(entry.path()).unwrap()).await;
-            objects += 1;
-        }
-    }
-    objects
-}
-
 #[test]
 fn media_in_a_bucket_are_those_of_an_export_and_are_read_from_the_newest_on() {
-    let bucket = wait(Bucket::new());
-    let count = wait(upload(&bucket, "chat/media"));
+    let bucket = Bucket::new();
+    bucket.upload(&sample().exports.join("media"), "chat/media");
+    let count = bucket.objects().len();
     let lake = scratch("media-bucket").join("lake");
     let folder = bucket.url("chat/media").replace("s3://", "s3a://");
     let ended = run(&mut media(&folder, &lake, &bucket)).expect(0);
@@ -69,7 +47,7 @@ fn media_in_a_bucket_are_those_of_an_export_and_are_read_from_the_newest_on() {
     assert_eq!((&again["state"], &again["written"]), (&Value::from("unchanged"), &Value::from(0)));
     assert!(again["read"].as_u64().unwrap() < 10, "{again}");
 
-    wait(bucket.put("chat/media/new/a b.webm", b"12345"));
+    bucket.put("chat/media/new/a b.webm", b"12345");
     let report = run(&mut media(&folder, &lake, &bucket)).expect(0).json();
     let third = job(&report, "bronze.media");
     assert_eq!(third["written"], 1, "{third}");
@@ -84,8 +62,8 @@ fn media_in_a_bucket_are_those_of_an_export_and_are_read_from_the_newest_on() {
 
 #[test]
 fn a_media_folder_takes_the_place_of_the_exports_own() {
-    let bucket = wait(Bucket::new());
-    wait(bucket.put("m/only.png", b"123"));
+    let bucket = Bucket::new();
+    bucket.put("m/only.png", b"123");
     let lake = scratch("media-and-exports").join("lake");
     let mut command = select("bronze", &sample().exports, &lake, SAMPLE_AS_OF);
     let report = run(command.args(["--media", &bucket.url("m")]).envs(bucket.owner())).expect(0).json();

@@ -23,9 +23,8 @@ use object_store::{
 };
 use parquet::arrow::ArrowWriter;
 use quickchat_sources::{MediaError, MediaFolder, ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, SourceTable};
+use quickchat_testing::Bucket;
 use url::Url;
-
-use crate::bucket::Bucket;
 
 /// A row without its place: key, size, etag, time in microseconds, content type.
 type Row = (String, i64, Option<String>, i64, String);
@@ -95,7 +94,7 @@ fn assert_says(error: &DataFusionError, parts: &[&str]) {
 
 #[tokio::test]
 async fn keys_of_every_kind_are_listed_as_they_are() {
-    let bucket = Bucket::new().await;
+    let bucket = Bucket::new();
     let odd = [
         "a b.jpg",
         "a%20b.jpg",
@@ -109,10 +108,10 @@ async fn keys_of_every_kind_are_listed_as_they_are() {
         "empty",
     ];
     for key in odd {
-        bucket.put(&format!("chat/media/{key}"), if key == "empty" { b"" } else { b"12345" }).await;
+        bucket.put(&format!("chat/media/{key}"), if key == "empty" { b"" } else { b"12345" });
     }
-    bucket.put("chat/mediaother/x.jpg", b"1").await;
-    bucket.put("chat/top.jpg", b"1").await;
+    bucket.put("chat/mediaother/x.jpg", b"1");
+    bucket.put("chat/top.jpg", b"1");
     let rows =
         read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("chat/media/")), None)).await.unwrap();
     let mut expected = odd.to_vec();
@@ -137,12 +136,17 @@ async fn keys_of_every_kind_are_listed_as_they_are() {
 /// What consoles make for folders: an empty object whose key ends in a slash.
 #[tokio::test]
 async fn the_objects_of_folders_lose_their_slash_and_are_listed_once() {
-    let bucket = Bucket::new().await;
+    let bucket = Bucket::new();
     let pictures: Vec<String> = (0..1_100).map(|number| format!("m/a-{number:04}.jpg")).collect();
-    stream::iter(&pictures).for_each_concurrent(64, |key| bucket.put(key, b"1")).await;
-    bucket.put("m/a/b.jpg", b"1").await;
+    let store = bucket.store();
+    let put = |key: &String| {
+        let (store, key) = (&store, Path::from(key.as_str()));
+        async move { drop(store.put(&key, PutPayload::from_static(b"1")).await.unwrap()) }
+    };
+    stream::iter(&pictures).for_each_concurrent(64, put).await;
+    bucket.put("m/a/b.jpg", b"1");
     for marker in ["m/", "m/a/", "m/z/"] {
-        bucket.put_marker(marker).await;
+        bucket.put_marker(marker);
     }
     let rows = read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("m")), None)).await.unwrap();
     let found = keys(&rows);
@@ -189,8 +193,8 @@ async fn a_bucket_that_is_missing_or_closed_is_the_users_to_mend() {
     assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
     assert_says(&error, &["does not exist", "MEDIA_PATH", &missing.url("media")]);
 
-    let bucket = Bucket::new().await;
-    let stranger = bucket.builder().with_secret_access_key("CANARY-SECRET").build().unwrap();
+    let bucket = Bucket::new();
+    let stranger = bucket.builder(&bucket.server.endpoint).with_secret_access_key("CANARY-SECRET").build().unwrap();
     let context = context(&[(&bucket.url(""), Arc::new(stranger))]);
     let error = read(&context, &SourceTable::media(folder(&bucket.url("media")), None)).await.unwrap_err();
     assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
@@ -198,7 +202,8 @@ async fn a_bucket_that_is_missing_or_closed_is_the_users_to_mend() {
     assert!(!format!("{error:?}").contains("CANARY"), "{error:?}");
 
     let retry = object_store::RetryConfig { max_retries: 0, ..Default::default() };
-    let silent = bucket.builder().with_endpoint("http://127.0.0.1:1").with_retry(retry).build().unwrap();
+    let silent =
+        bucket.builder(&bucket.server.endpoint).with_endpoint("http://127.0.0.1:1").with_retry(retry).build().unwrap();
     let context = self::context(&[(&bucket.url(""), Arc::new(silent))]);
     let error = read(&context, &SourceTable::media(folder(&bucket.url("media")), None)).await.unwrap_err();
     assert!(matches!(error, DataFusionError::IoError(_)), "a retry may help: {error:?}");
@@ -228,7 +233,7 @@ async fn put_manifest(
         "files": files,
     });
     let key = format!("inv/{source}/daily/2024-01-02T00-00Z/{format}/manifest.json");
-    inventories.put(&key, manifest.to_string().as_bytes()).await;
+    inventories.put(&key, manifest.to_string().as_bytes());
     inventories.url(&key)
 }
 
@@ -236,7 +241,7 @@ async fn put_csv(inventories: &Bucket, key: &str, text: &str) -> usize {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();
     let bytes = gzip.finish().unwrap();
-    inventories.put(key, &bytes).await;
+    inventories.put(key, &bytes);
     bytes.len()
 }
 
@@ -246,7 +251,10 @@ fn encoded(key: &str) -> String {
 }
 
 /// The objects of a bucket as S3 would write them down, with what an inventory of all versions has besides.
-async fn objects_of(bucket: &Bucket) -> Vec<(String, bool, bool, Option<i64>, i64, String)> {
+/// A row of an inventory: key, whether it is the latest version, whether it marks a deletion, size, milliseconds, tag.
+type Listed = (String, bool, bool, Option<i64>, i64, String);
+
+async fn objects_of(bucket: &Bucket) -> Vec<Listed> {
     let mut rows = Vec::new();
     let mut objects = bucket.store().list(None);
     while let Some(object) = objects.next().await {
@@ -264,17 +272,17 @@ async fn objects_of(bucket: &Bucket) -> Vec<(String, bool, bool, Option<i64>, i6
 
 #[tokio::test]
 async fn an_inventory_gives_the_rows_of_a_listing() {
-    let (bucket, inventories) = (Bucket::new().await, Bucket::new().await);
+    let (bucket, inventories) = (Bucket::new(), Bucket::new());
     for key in ["media/a b+c%20.jpg", "media/2024/\u{4e2d}.mp4", "media/q\",'.txt", "media/empty", "elsewhere/x.jpg"] {
-        bucket.put(key, if key.ends_with("empty") { b"" } else { b"12345" }).await;
+        bucket.put(key, if key.ends_with("empty") { b"" } else { b"12345" });
     }
     let context = context_of(&[&bucket, &inventories]);
     let listed = read(&context, &SourceTable::media(folder(&bucket.url("media")), None)).await.unwrap();
     assert_eq!(listed.len(), 4);
     let objects = objects_of(&bucket).await;
 
-    let csv = |rows: &[(String, bool, bool, Option<i64>, i64, String)]| -> String {
-        let row = |(key, latest, marker, size, millis, etag): &(String, bool, bool, Option<i64>, i64, String)| {
+    let csv = |rows: &[Listed]| -> String {
+        let row = |(key, latest, marker, size, millis, etag): &Listed| {
             let modified = chrono(*millis);
             let size = size.map(|size| size.to_string()).unwrap_or_default();
             let key = encoded(key);
@@ -296,7 +304,7 @@ async fn an_inventory_gives_the_rows_of_a_listing() {
     assert_eq!(of_csv, listed);
 
     let parquet = parquet(&bucket.name, &objects);
-    inventories.put("inv/data/3.parquet", &parquet).await;
+    inventories.put("inv/data/3.parquet", &parquet);
     let files = [("inv/data/3.parquet", parquet.len())];
     let manifest = put_manifest(&inventories, &bucket.name, "Parquet", PARQUET_SCHEMA, &files).await;
     let of_parquet = read(&context, &SourceTable::media(inventoried(&manifest), None)).await.unwrap();
@@ -313,7 +321,7 @@ fn chrono(millis: i64) -> String {
     format!("{}Z", text.trim_end_matches('Z'))
 }
 
-fn parquet(bucket: &str, rows: &[(String, bool, bool, Option<i64>, i64, String)]) -> Vec<u8> {
+fn parquet(bucket: &str, rows: &[Listed]) -> Vec<u8> {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("bucket", Arc::new(StringArray::from(vec![bucket; rows.len()]))),
         ("key", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0)))),
@@ -334,7 +342,7 @@ fn parquet(bucket: &str, rows: &[(String, bool, bool, Option<i64>, i64, String)]
 
 #[tokio::test]
 async fn inventories_that_cannot_be_used_say_why() {
-    let (bucket, inventories) = (Bucket::new().await, Bucket::new().await);
+    let (bucket, inventories) = (Bucket::new(), Bucket::new());
     let context = context_of(&[&bucket, &inventories]);
     let failure = async |manifest: &str| {
         let folder = folder(&bucket.url("media")).with_inventory(&Url::parse(manifest).unwrap()).unwrap();
