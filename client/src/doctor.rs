@@ -43,7 +43,7 @@ pub enum State {
 /// What was found out about one system. The JSON form is stable: fields are added, never renamed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// `lake`, `cluster`, `exports`, `mongodb` or `mysql`.
+    /// `lake`, `cluster`, `exports`, `mongodb`, `mysql` or `media`.
     pub system: &'static str,
     /// How it was found.
     pub state: State,
@@ -110,14 +110,15 @@ impl Finding {
 pub async fn examine(config: &Config, cluster: Option<&Cluster>) -> Vec<Finding> {
     let connections = Connections::from_environment();
     let engine = Engine::default();
-    let (lake, exports, cluster, mongodb, mysql) = tokio::join!(
+    let (lake, exports, cluster, mongodb, mysql, media) = tokio::join!(
         lake(config, &engine),
         exports(config),
         self::cluster(cluster),
         mongodb(config, &connections),
         mysql(config, &connections),
+        media(config, &engine),
     );
-    vec![lake, cluster, exports, mongodb, mysql]
+    vec![lake, cluster, exports, mongodb, mysql, media]
 }
 
 async fn lake(config: &Config, engine: &Engine) -> Finding {
@@ -209,7 +210,7 @@ async fn mysql(config: &Config, connections: &Connections) -> Finding {
     if !is_set("MYSQL_URL") {
         return Finding::not_configured("mysql", "MYSQL_URL names a server");
     }
-    system("mysql", connections.check_mysql(&config.live.names).await.map(Health::from))
+    system("mysql", connections.check_mysql(&config.live.names).await)
 }
 
 fn system(system: &'static str, found: Result<Health, SourceError>) -> Finding {
@@ -229,6 +230,36 @@ fn system(system: &'static str, found: Result<Health, SourceError>) -> Finding {
                 finding.counts.insert(collection.name().to_owned(), count);
             }
             finding.latency(health.latency).clock(health.clock_ahead_millis)
+        }
+    }
+}
+
+/// The folder of media, if they have one of their own.
+async fn media(config: &Config, engine: &Engine) -> Finding {
+    let Some(folder) = &config.media else {
+        return Finding::not_configured("media", "MEDIA_PATH or --media names a folder, where the exports have none");
+    };
+    let place = Some(folder.location());
+    let found = match engine.runtime_env(None) {
+        Ok(runtime) => folder.look(&runtime).await.map_err(|error| with_causes(&error)),
+        Err(error) => Err(with_causes(&error)),
+    };
+    match found {
+        Err(why) => Finding { place, ..Finding::failed("media", why) },
+        Ok(found) => {
+            let mut finding = Finding { place, ..Finding::new("media", State::Ok) }.latency(found.latency);
+            let objects = if found.is_all { "objects" } else { "objects or more" };
+            finding.counts.insert(objects.to_owned(), Some(found.objects));
+            if let Some(files) = found.inventory_files {
+                finding.counts.insert("files of the inventory".to_owned(), Some(files));
+            }
+            if found.objects == 0 {
+                finding.warn("the folder is empty".to_owned());
+            }
+            if found.may_write {
+                finding.warn("these credentials may also write there; s3:ListBucket is enough".to_owned());
+            }
+            finding
         }
     }
 }

@@ -72,7 +72,6 @@ async fn root() -> &'static str {
         "/api/state      this scheduler\n",
         "/api/executors  registered executors\n",
         "/api/jobs       jobs, /api/job/{id}, /api/job/{id}/stages, /api/progress/{id}\n",
-        "/api/metrics    metrics\n",
         "/healthz        200 while the process lives\n",
         "/readyz         200 when an executor is registered\n",
     )

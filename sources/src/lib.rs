@@ -51,9 +51,9 @@ pub use exec::SourceScanExec;
 pub use export::{ExportFile, ExportFolder, FileFormat};
 pub use health::Health;
 pub use live::{Connections, LiveNames, LiveRequest};
-pub use media::{MediaError, MediaFolder};
+pub use media::{MediaError, MediaFolder, MediaHealth};
 pub use mongodb::{MongoError, MongoSettings};
-pub use mysql::{MySqlError, MySqlHealth, MySqlSettings, TableHealth};
+pub use mysql::{MySqlError, MySqlSettings};
 pub use schema::{
     ORDINAL_COLUMN, OUTPUT_COLUMN, OUTPUT_DOCUMENT, OUTPUT_REJECT, OUTPUT_TALLY, READ_COLUMN, REJECT_COLUMN,
     output_schema, reject_fields,

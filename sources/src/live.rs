@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
 use crate::mongodb::{MongoServer, MongoSettings};
-use crate::mysql::{MySqlHealth, MySqlServer, MySqlSettings};
+use crate::mysql::{MySqlServer, MySqlSettings};
 use crate::{Collection, SourceError};
 
 /// What a run asks of a live system for one collection.
@@ -81,7 +81,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`SourceError::MySql`] if it cannot be asked.
-    pub async fn check_mysql(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<MySqlHealth, SourceError> {
+    pub async fn check_mysql(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, SourceError> {
         Ok(self.shared.mysql.check(names).await?)
     }
 

@@ -1,5 +1,5 @@
-//! Ways for hosts of a test's network to servers that listen on 127.0.0.1 of this machine: one that lets everything
-//! through, and one for S3 that looks at what is asked for.
+//! Ways to servers that listen on 127.0.0.1 of this machine: one that lets everything through, one that also keeps what
+//! has passed, and one for S3 that looks at what is asked for.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ impl Forwarder {
     /// Passes every connection on to `target`, a host and port.
     pub fn of_tcp(address: Ipv4Addr, target: &str) -> Self {
         let target = target.to_owned();
-        Self::listen(address, move |client| {
+        Self::listen(address, 0, move |client| {
             let Ok(server) = TcpStream::connect(&target) else { return };
             std::thread::scope(|scope| {
                 scope.spawn(|| pass(&client, &server));
@@ -26,11 +26,25 @@ impl Forwarder {
         })
     }
 
+    /// Passes every connection on to the same port of 127.0.0.1, and keeps what goes to and fro.
+    pub fn recording(address: Ipv4Addr, port: u16) -> (Self, Recording) {
+        let recording = Recording::default();
+        let kept = recording.clone();
+        let forwarder = Self::listen(address, port, move |client| {
+            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return };
+            std::thread::scope(|scope| {
+                scope.spawn(|| kept.pass(&client, &server));
+                kept.pass(&server, &client);
+            });
+        });
+        (forwarder, recording)
+    }
+
     /// Passes those requests on to the S3 server at `target` that `allows` lets through, and refuses the others.
     pub fn of_s3(address: Ipv4Addr, target: &str, allows: fn(&Asked) -> bool) -> (Self, Requests) {
         let requests = Requests::default();
         let (target, seen) = (target.to_owned(), requests.clone());
-        let forwarder = Self::listen(address, move |client| {
+        let forwarder = Self::listen(address, 0, move |client| {
             // A client that hangs up in the middle is none of the test's business.
             let _hung_up = answer(&client, &target, allows, &seen);
             let _gone = client.shutdown(Shutdown::Both);
@@ -38,8 +52,8 @@ impl Forwarder {
         (forwarder, requests)
     }
 
-    fn listen(address: Ipv4Addr, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((address, 0)).unwrap();
+    fn listen(address: Ipv4Addr, port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((address, port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, serve) = (Arc::clone(&stop), Arc::new(serve));
@@ -73,6 +87,35 @@ impl Drop for Forwarder {
 fn pass(mut from: &TcpStream, mut to: &TcpStream) {
     let _lost = std::io::copy(&mut from, &mut to);
     let _gone = to.shutdown(Shutdown::Write);
+}
+
+/// What has passed, by connection and direction.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    streams: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Recording {
+    /// Everything so far.
+    pub fn streams(&self) -> Vec<Vec<u8>> {
+        self.streams.lock().unwrap().clone()
+    }
+
+    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) {
+        let number = {
+            let mut streams = self.streams.lock().unwrap();
+            streams.push(Vec::new());
+            streams.len() - 1
+        };
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length) = from.read(&mut buffer) {
+            self.streams.lock().unwrap()[number].extend_from_slice(&buffer[..length]);
+            if length == 0 || to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _gone = to.shutdown(Shutdown::Write);
+    }
 }
 
 /// What a request wants to do with an object.

@@ -77,7 +77,7 @@ impl LiveSystems {
     }
 
     /// Puts a user into the database.
-    fn insert_user(&self, user: Document) {
+    pub fn insert_user(&self, user: Document) {
         self.users(async |users| users.insert_one(user).await.unwrap());
     }
 
@@ -297,6 +297,7 @@ fn the_doctor_tells_what_works() {
         assert!(finding["latency_ms"].as_f64().is_some_and(|latency| latency > 0.0), "{finding}");
         assert!(finding["clock_ahead_ms"].as_i64().is_some_and(|ahead| ahead.abs() < 60_000), "{finding}");
     }
+    assert_eq!(of(&findings, "media")["state"], "ok");
     let mut command = etl(&["doctor", "--lake"]);
     let uri = "mongodb://reader:CANARY@127.0.0.1:9/?serverSelectionTimeoutMS=500";
     let ended = run(command.arg(&lake).env("MONGODB_URI", uri)).expect(4);

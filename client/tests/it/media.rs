@@ -86,10 +86,37 @@ fn media_folders_that_cannot_be_read_say_why() {
     let missing = folder.join("nowhere");
     let run = |location: &str| run(&mut media(location, &lake, &bucket));
     run(missing.to_str().unwrap()).expect(2).says(&["does not exist", missing.to_str().unwrap(), "MEDIA_PATH"]);
-    run(&bucket.url("m")).expect(1).says(&["does not exist", &bucket.url("m"), "MEDIA_PATH"]);
+    // The store answers, and refuses: as for a bucket of the lake.
+    run(&bucket.url("m")).expect(4).says(&["does not exist", &bucket.url("m"), "MEDIA_PATH"]);
     run("ftp://host/m").expect(2).says(&["--media (MEDIA_PATH)", "scheme"]);
     assert!(!lake.join("bronze").exists());
     // Others still need a source.
     let mut command = etl(&["run", "bronze.users", "--media", &bucket.url("m"), "--lake"]);
     crate::process::run(command.arg(&lake)).expect(2).says(&["no source is configured"]);
+}
+
+#[test]
+fn the_doctor_looks_at_the_folder_and_leaves_nothing_there() {
+    let bucket = Bucket::new();
+    bucket.put("chat/media/a.png", b"123");
+    let reader = bucket.server.session(
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::*"]}]}"#,
+    );
+    let lake = scratch("media-doctor").join("lake");
+    let doctor = |folder: &str, environment| {
+        let mut command = etl(&["doctor", "-o", "json", "--media", folder, "--lake"]);
+        run(command.arg(&lake).envs(environment))
+    };
+    let look = |environment| {
+        let findings = doctor(&bucket.url("chat/media"), environment).expect(0).json();
+        findings.as_array().unwrap().iter().find(|finding| finding["system"] == "media").unwrap().clone()
+    };
+    let finding = look(bucket.owner());
+    assert_eq!((&finding["state"], &finding["counts"]["objects"]), (&"warning".into(), &1.into()), "{finding}");
+    assert!(finding["notes"][0].as_str().unwrap().contains("may also write"), "{finding}");
+    assert_eq!((bucket.objects(), bucket.open_uploads()), (vec!["chat/media/a.png".to_owned()], vec![]));
+    let finding = look(bucket.environment(&bucket.server.endpoint, &reader));
+    assert_eq!((&finding["state"], &finding["notes"]), (&"ok".into(), &Value::Array(Vec::new())), "{finding}");
+
+    doctor(&Bucket::imaginary().url("m"), bucket.owner()).expect(4);
 }

@@ -1,10 +1,26 @@
 //! Secrets of the sources and of the process are nowhere to be found.
 //!
 //! The sample puts texts that begin with `CANARY-` into every field that must never be ingested, and the run of the
-//! sample has such texts in its environment.
+//! sample has such texts in its environment. With a cluster, what its processes say to each other is searched too: plans,
+//! session settings, the properties of tasks and results travel as they are.
 
-use crate::fixtures::sample;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use mongodb::bson::{doc, oid::ObjectId};
+use quickchat_client::cluster::Cluster;
+use quickchat_executor::SchedulerUrl;
+use quickchat_testing::Bucket;
+use url::Url;
+
+use crate::fixtures::{SAMPLE_AS_OF, sample};
+use crate::forward::{Forwarder, Recording};
 use crate::lake::files;
+use crate::live::{LiveSystems, good_sample};
+use crate::process::{Ended, Running, etl, program, run, scratch, until};
+use crate::remote::free_port;
+use crate::s3::tables;
 
 const CANARY: &str = "CANARY-";
 
@@ -32,6 +48,214 @@ fn no_table_log_or_output_holds_a_secret() {
     assert!(!sample.tables.rows("quarantine.users").is_empty(), "rejected documents are there too");
 }
 
+#[test]
+fn a_cluster_tells_nobody_the_secrets_of_the_systems_that_it_reads_and_writes() {
+    let folder = scratch("secrets-cluster");
+    let live = LiveSystems::with(&good_sample(&folder));
+    // Something to be quarantined, with all kinds of secrets.
+    live.insert_user(doc! {
+        "_id": ObjectId::new(), "username": "nobody", "createdAt": "in spring", "password": "CANARY-PASSWORD",
+        "twoFactorSecret": "CANARY-2FA", "devices": [{ "deviceId": "d", "pushToken": "CANARY-PUSH" }],
+        "profile": { "refresh_token": "CANARY-REFRESH" },
+    });
+    let bucket = Bucket::new();
+    bucket.upload(&live.exports.join("media"), "media");
+    let key_file = folder.join("key");
+    std::fs::write(&key_file, &bucket.server.keys.secret).unwrap();
+    let mut environment = live.environment();
+    environment.retain(|(name, _)| name != "MEDIA_PATH");
+    let store = bucket.owner().into_iter().filter(|(name, _)| *name != "AWS_SECRET_ACCESS_KEY");
+    environment.extend(store.map(|(name, value)| (name.to_owned(), value)));
+    environment.push(("AWS_SECRET_ACCESS_KEY_FILE".to_owned(), key_file.display().to_string()));
+    let mysql = environment.iter().find(|(name, _)| name == "MYSQL_URL").map(|(_, url)| url.parse::<Url>().unwrap());
+    let secrets = [
+        CANARY.to_owned(),
+        mysql.unwrap().password().expect("the server of the tests asks for a password").to_owned(),
+        bucket.server.keys.secret.clone(),
+    ];
+
+    let cluster = WatchedCluster::start(&folder, &environment);
+    let mut command = etl(&["run", "full-pipeline", "-o", "json", "--as-of", SAMPLE_AS_OF]);
+    command.args(["--scheduler", &cluster.url.to_string(), "--media", &bucket.url("media")]);
+    command.args(["--lake", &bucket.url("lake"), "--detect-deletes"]);
+    // The client needs the store alone.
+    command.envs(environment.iter().filter(|(name, _)| name.starts_with("AWS_")).cloned());
+    let ended = run(command.env("RUST_LOG", "debug")).expect(0);
+    let answers = cluster.rest_answers();
+    let (logs, [front, back]) = cluster.end();
+
+    let mut places: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut look_at = |name: &str, bytes: &[u8]| places.push((name.to_owned(), bytes.to_vec()));
+    look_at("the client's output", ended.stdout.as_bytes());
+    look_at("the client's log", ended.stderr.as_bytes());
+    for (index, log) in logs.iter().enumerate() {
+        assert!(log.stderr.contains("DEBUG"), "everything is logged: {log}");
+        look_at(&format!("log {index} of the cluster"), format!("{}{}", log.stdout, log.stderr).as_bytes());
+    }
+    for (path, answer) in &answers {
+        look_at(path, answer.as_bytes());
+    }
+    for (name, recording) in [("to the scheduler", &front), ("to the executor", &back)] {
+        let said = recording.streams().concat();
+        // Plans pass by, and can be read.
+        assert!(holds(&said, &bucket.url("lake")), "{} bytes {name}", said.len());
+        look_at(&format!("what is said {name}"), &said);
+    }
+    let lake = tables(&bucket, "secrets-lake");
+    assert_eq!(lake.rows("quarantine.users").len(), 1);
+    for (name, table) in &lake.0 {
+        look_at(&format!("rows of {name}"), table.rows.concat().as_bytes());
+    }
+    let copy = scratch("secrets-files");
+    bucket.download("lake", &copy);
+    for file in files(&copy).keys() {
+        look_at(&format!("file {}", file.display()), &std::fs::read(copy.join(file)).unwrap());
+    }
+    assert!(places.len() > 100, "{} places", places.len());
+    for (name, bytes) in places {
+        for (index, secret) in secrets.iter().enumerate() {
+            assert!(!holds(&bytes, secret), "secret {index} is found in {name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_told_without_the_secret_that_was_refused() {
+    let folder = scratch("secrets-refused");
+    let bucket = Bucket::new();
+    let mut mysql: Url = crate::live::required("QUICKCHAT_TEST_MYSQL_URL").parse().unwrap();
+    mysql.set_password(Some("CANARY-MYSQL")).unwrap();
+    let key_file = folder.join("key");
+    std::fs::write(&key_file, "CANARY-AWS-FILE").unwrap();
+    let lake = folder.join("lake").display().to_string();
+    let store = |secret: (&'static str, String)| {
+        let kept = bucket.owner().into_iter().filter(|(name, _)| *name != "AWS_SECRET_ACCESS_KEY");
+        kept.chain([secret]).collect::<Vec<_>>()
+    };
+    let mongodb = "mongodb://reader:CANARY-MONGODB@127.0.0.1:9/?serverSelectionTimeoutMS=300";
+    for (job, lake, environment) in [
+        ("bronze.users", lake.clone(), vec![("MONGODB_URI", mongodb.to_owned())]),
+        ("bronze.users", lake.clone(), vec![("MONGODB_URI", mongodb.replace("CANARY-", "CANARY-@"))]),
+        ("bronze.sessions", lake.clone(), vec![("MYSQL_URL", mysql.to_string())]),
+        ("bronze.sessions", lake, vec![("MYSQL_URL", mysql.to_string().replace("mysql:", "mysql:CANARY-"))]),
+        ("bronze.users", bucket.url("lake"), store(("AWS_SECRET_ACCESS_KEY", "CANARY-AWS".to_owned()))),
+        ("bronze.users", bucket.url("lake"), store(("AWS_SECRET_ACCESS_KEY_FILE", key_file.display().to_string()))),
+        (
+            "bronze.users",
+            bucket.url("lake"),
+            [bucket.owner(), vec![("AWS_SESSION_TOKEN", "CANARY-TOKEN".to_owned())]].concat(),
+        ),
+    ] {
+        for command in [vec!["run", job, "-o", "json"], vec!["doctor"]] {
+            let mut command = etl(&command);
+            if !environment.iter().any(|(name, _)| name.contains("URI") || name.contains("MYSQL")) {
+                command.arg("--exports").arg(&sample().exports);
+            }
+            let ended = run(command.args(["--lake", &lake]).env("RUST_LOG", "debug").envs(environment.clone()));
+            assert!(ended.code.is_some_and(|code| code != 0), "{job}: {ended}");
+            assert!(!ended.stderr.is_empty() || !ended.stdout.is_empty());
+            for text in [&ended.stdout, &ended.stderr] {
+                if let Some(line) = text.lines().find(|line| line.contains(CANARY)) {
+                    panic!("{job}: {line}");
+                }
+            }
+        }
+    }
+}
+
+/// A scheduler and an executor that reach each other, and are reached, by ways where everything is kept.
+struct WatchedCluster {
+    url: SchedulerUrl,
+    processes: Vec<Running>,
+    /// To the scheduler, and to the executor's two ports.
+    ways: Vec<Forwarder>,
+    front: Recording,
+    back: Recording,
+    runtime: tokio::runtime::Runtime,
+    cluster: Cluster,
+}
+
+impl WatchedCluster {
+    /// The address of the ways; behind each is the same port of 127.0.0.1.
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+    fn start(folder: &Path, environment: &[(String, String)]) -> Self {
+        let [scheduler, flight, tasks] = [free_port(), free_port(), free_port()];
+        let (to_scheduler, front) = Forwarder::recording(Self::ADDRESS, scheduler);
+        let (to_tasks, back) = Forwarder::recording(Self::ADDRESS, tasks);
+        let (to_flight, _rows) = Forwarder::recording(Self::ADDRESS, flight);
+        let url = SchedulerUrl::new(&Self::ADDRESS.to_string(), scheduler);
+        let external = format!("--external-host={}", Self::ADDRESS);
+        let port = format!("--bind-port={scheduler}");
+        let start = |name: &str, arguments: &[&str]| {
+            let mut command = program(name, arguments);
+            Running::start(command.envs(environment.iter().cloned()).env("RUST_LOG", "debug"))
+        };
+        let processes = vec![
+            start("quickchat-scheduler", &[&port, "--http-bind-port=0", &external]),
+            start(
+                "quickchat-executor",
+                &[
+                    &format!("--scheduler-url={url}"),
+                    &external,
+                    &format!("--flight-bind-port={flight}"),
+                    &format!("--grpc-bind-port={tasks}"),
+                    "--slots=2",
+                    "--memory=512MiB",
+                    &format!("--work-dir={}", folder.display()),
+                ],
+            ),
+        ];
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut connected = None;
+        until("the scheduler and its executor", Duration::from_secs(60), || {
+            let cluster = connected.take().or_else(|| runtime.block_on(Cluster::connect(&url)).ok());
+            let is_there =
+                |cluster: &Cluster| runtime.block_on(cluster.executors()).is_ok_and(|known| !known.is_empty());
+            connected = cluster;
+            connected.as_ref().is_some_and(is_there)
+        });
+        let ways = vec![to_scheduler, to_tasks, to_flight];
+        Self { url, processes, ways, front, back, runtime, cluster: connected.unwrap() }
+    }
+
+    /// All that the scheduler tells of its jobs.
+    fn rest_answers(&self) -> Vec<(String, String)> {
+        let ask = |path: &str| {
+            let answer = self.runtime.block_on(self.cluster.api(path));
+            (path.to_owned(), answer.unwrap_or_else(|error| panic!("{path}: {error}")))
+        };
+        let mut answers: Vec<(String, String)> = ["/api/state", "/api/executors", "/api/jobs"].map(ask).into();
+        let jobs: serde_json::Value = serde_json::from_str(&answers[2].1).unwrap();
+        let jobs = jobs.as_array().unwrap();
+        assert!(jobs.len() > 20, "{} jobs", jobs.len());
+        for job in jobs {
+            let id = job["job_id"].as_str().unwrap();
+            let paths = ["", "/config", "/stages", "/dot"].map(|part| format!("/api/job/{id}{part}"));
+            answers.extend(paths.iter().map(|path| ask(path)));
+            answers.push(ask(&format!("/api/progress/{id}")));
+        }
+        answers
+    }
+
+    /// Ends the processes; gives what they wrote, and what was said to scheduler and executor.
+    fn end(self) -> (Vec<Ended>, [Recording; 2]) {
+        self.runtime.block_on(self.cluster.stop());
+        let end = |process: Running| {
+            process.signal("TERM");
+            process.wait()
+        };
+        // The executor first: it says goodbye to the scheduler.
+        let logs = self.processes.into_iter().rev().map(end).collect();
+        drop(self.ways);
+        (logs, [self.front, self.back])
+    }
+}
+
 fn count(bytes: &[u8]) -> usize {
-    bytes.windows(CANARY.len()).filter(|window| *window == CANARY.as_bytes()).count()
+    memchr::memmem::find_iter(bytes, CANARY).count()
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
 }

@@ -1,11 +1,13 @@
 //! Where media objects are.
 
+use std::sync::Arc;
+
 use datafusion::catalog::Session;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use url::Url;
 
 use super::{MediaError, inventory, ranges};
@@ -82,6 +84,15 @@ impl MediaFolder {
         &self.root
     }
 
+    pub(super) fn store_url(&self) -> &str {
+        &self.store_url
+    }
+
+    /// The address of the inventory's manifest, if one is read.
+    pub(super) fn inventory(&self) -> Option<&str> {
+        self.inventory.as_deref()
+    }
+
     /// The bucket; empty for a local folder.
     pub(crate) fn bucket(&self) -> &str {
         self.store_url.split_once("://").map_or("", |(_, rest)| rest.trim_end_matches('/'))
@@ -118,7 +129,7 @@ impl MediaRequest {
     /// The parts of a scan: ranges of keys, or files of the inventory.
     pub(crate) async fn work(&self, state: &dyn Session, policy: &SplitPolicy) -> Result<Vec<Vec<Work>>, SourceError> {
         let (store_url, root) = self.place()?;
-        let store = store_of(state, &store_url)?;
+        let store = open(state.runtime_env(), &store_url)?;
         if let Some(manifest) = &self.folder.inventory {
             return inventory::plan(store.as_ref(), manifest, self, policy).await;
         }
@@ -130,9 +141,10 @@ impl MediaRequest {
     }
 }
 
-fn store_of(state: &dyn Session, store_url: &ObjectStoreUrl) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let store = state.runtime_env().object_store(store_url);
-    store.map_err(|source| SourceError::NoStore { url: store_url.as_str().to_owned(), source: Box::new(source) })
+/// A store of a process.
+pub(super) fn open(runtime: &RuntimeEnv, url: &ObjectStoreUrl) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    let store = runtime.object_store(url);
+    store.map_err(|source| SourceError::NoStore { url: url.as_str().to_owned(), source: Box::new(source) })
 }
 
 /// The address of a path in a store.

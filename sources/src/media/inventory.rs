@@ -18,8 +18,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::MediaError;
 use super::folder::MediaRequest;
+use super::{MediaError, MediaFolder};
 use crate::split::{Split, Work};
 use crate::{Collection, ExportFile, FileFormat, SourceError, SplitPolicy};
 
@@ -116,17 +116,9 @@ pub(super) async fn plan(
     request: &MediaRequest,
     policy: &SplitPolicy,
 ) -> Result<Vec<Vec<Work>>, SourceError> {
-    let manifest = read_manifest(store, location).await?;
-    let (format, columns) = layout(&manifest, location)?;
     let MediaRequest { folder, changed_since } = request;
-    if manifest.source_bucket != folder.bucket() {
-        return Err(MediaError::OtherBucket {
-            manifest: location.to_owned(),
-            bucket: manifest.source_bucket,
-            folder: folder.location(),
-        }
-        .into());
-    }
+    let manifest = read_manifest(store, location, folder).await?;
+    let (format, columns) = layout(&manifest, location)?;
     let file = |file: &ManifestFile| ExportFile {
         path: file.key.clone(),
         format,
@@ -148,11 +140,32 @@ pub(super) async fn plan(
     Ok(partitions.into_iter().map(|splits| splits.into_iter().map(part).collect()).collect())
 }
 
-async fn read_manifest(store: &dyn ObjectStore, location: &str) -> Result<Manifest, MediaError> {
+/// How many files the inventory of a folder has.
+pub(super) async fn file_count(
+    store: &dyn ObjectStore,
+    location: &str,
+    folder: &MediaFolder,
+) -> Result<u64, MediaError> {
+    let manifest = read_manifest(store, location, folder).await?;
+    layout(&manifest, location)?;
+    Ok(manifest.files.len() as u64)
+}
+
+/// The manifest of an inventory of the folder's bucket.
+async fn read_manifest(store: &dyn ObjectStore, location: &str, folder: &MediaFolder) -> Result<Manifest, MediaError> {
     let path = Path::from_url_path(parse(location)?.path()).map_err(|error| bad(location, &error.to_string()))?;
     let failed = |source| MediaError::InventoryFile { file: location.to_owned(), source };
     let bytes = store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-    serde_json::from_slice(&bytes).map_err(|source| MediaError::Manifest { manifest: location.to_owned(), source })
+    let manifest: Manifest = serde_json::from_slice(&bytes)
+        .map_err(|source| MediaError::Manifest { manifest: location.to_owned(), source })?;
+    if manifest.source_bucket != folder.bucket() {
+        return Err(MediaError::OtherBucket {
+            manifest: location.to_owned(),
+            bucket: manifest.source_bucket,
+            folder: folder.location(),
+        });
+    }
+    Ok(manifest)
 }
 
 /// The format of the files, and what the columns of CSV files are.

@@ -12,6 +12,7 @@
 
 mod fault;
 mod folder;
+mod health;
 pub(crate) mod inventory;
 mod ranges;
 
@@ -21,6 +22,7 @@ use object_store::path::Path;
 pub use self::fault::MediaError;
 pub use self::folder::MediaFolder;
 pub(crate) use self::folder::{MediaRequest, location};
+pub use self::health::MediaHealth;
 pub(crate) use self::inventory::InventoryPart;
 pub(crate) use self::ranges::{KeyRange, may_follow, offset};
 

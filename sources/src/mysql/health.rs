@@ -1,13 +1,13 @@
 //! How the server is: whether it answers, what it has, and what the account may do.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::fault::MySqlError;
 use super::plan::{find_table, table_names, tables};
 use super::server::{MySqlServer, Open};
 use super::session::{Answer, Session};
-use crate::health::Health;
+use crate::health::{Health, clock_ahead_millis};
 use crate::instant::from_iso;
 use crate::{Collection, LiveNames, Origin};
 
@@ -15,60 +15,14 @@ use crate::{Collection, LiveNames, Origin};
 const WRITING: [&str; 10] =
     ["ALL", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "REPLACE", "SUPER", "TRIGGER"];
 
-/// What a MySQL server says about itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MySqlHealth {
-    /// Host and port.
-    pub address: String,
-    /// The database that is read.
-    pub database: String,
-    /// The version, as the server calls itself.
-    pub version: String,
-    /// Whether the connection is encrypted.
-    pub is_encrypted: bool,
-    /// The table of each collection, if there is one.
-    pub tables: BTreeMap<Collection, Option<TableHealth>>,
-    /// Whether the account may change the database, by the rights that it has itself; those of roles are not counted.
-    /// A reader should not.
-    pub may_write: bool,
-    /// How far the server's clock is ahead of this machine's, in microseconds, to half of `latency`.
-    pub clock_ahead_micros: i64,
-    /// The time of a question and its answer.
-    pub latency: Duration,
-}
-
-/// A table of a collection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableHealth {
-    /// What it is called there.
-    pub name: String,
-    /// The server's estimate of its rows.
-    pub estimated_rows: u64,
-}
-
-impl From<MySqlHealth> for Health {
-    fn from(found: MySqlHealth) -> Self {
-        let mut warnings = Vec::new();
-        if found.may_write {
-            warnings.push("this account may change the database; the right to SELECT is enough".to_owned());
-        }
-        if !found.is_encrypted {
-            warnings.push("the connection is not encrypted; say sslMode=VERIFY_CA in MYSQL_URL".to_owned());
-        }
-        Self {
-            place: format!("{}/{}", found.address, found.database),
-            version: found.version,
-            counts: found.tables.into_iter().map(|(name, table)| (name, table.map(|it| it.estimated_rows))).collect(),
-            latency: found.latency,
-            clock_ahead_millis: Some(found.clock_ahead_micros / 1_000),
-            warnings,
-        }
-    }
-}
+/// What is warned of where the account may do more than read.
+const MAY_WRITE: &str = "this account may change the database; the right to SELECT is enough";
+/// What is warned of where passwords and rows travel in the clear.
+const NOT_ENCRYPTED: &str = "the connection is not encrypted; say sslMode=VERIFY_CA in MYSQL_URL";
 
 impl MySqlServer {
     /// How the server is.
-    pub(crate) async fn check(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<MySqlHealth, MySqlError> {
+    pub(crate) async fn check(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, MySqlError> {
         let open = self.open("the server's health").await?;
         let open = &open;
         open.repeat("looking after its health", |mut session| async move { check(open, names, &mut session).await })
@@ -76,7 +30,7 @@ impl MySqlServer {
     }
 }
 
-async fn check(open: &Open, names: &BTreeMap<Collection, LiveNames>, session: &mut Session) -> Answer<MySqlHealth> {
+async fn check(open: &Open, names: &BTreeMap<Collection, LiveNames>, session: &mut Session) -> Answer<Health> {
     let doing = "looking after its health";
     let tables = match tables(session, doing).await? {
         Ok(tables) => tables,
@@ -86,9 +40,9 @@ async fn check(open: &Open, names: &BTreeMap<Collection, LiveNames>, session: &m
     let table_of = |collection: Collection| {
         let given = names.get(&collection).and_then(|names| names.name.as_deref());
         let found = find_table(&tables, &table_names(collection, given))?;
-        Some(TableHealth { name: found.name.clone(), estimated_rows: found.rows })
+        Some(found.rows)
     };
-    let tables = collections.map(|collection| (collection, table_of(collection))).collect();
+    let counts = collections.map(|collection| (collection, table_of(collection))).collect();
     let mut texts = async |sql: &str| -> Answer<Vec<String>> {
         let rows = session.texts(doing, sql).await?;
         Ok(rows.map(|rows| rows.into_iter().flatten().flatten().collect()))
@@ -101,25 +55,24 @@ async fn check(open: &Open, names: &BTreeMap<Collection, LiveNames>, session: &m
         Ok(values) => values,
         Err(error) => return Ok(Err(error)),
     };
-    let (before, asked) = (SystemTime::now(), Instant::now());
+    let sent = SystemTime::now();
     let clock = match texts("SELECT UTC_TIMESTAMP(6), VERSION()").await? {
         Ok(values) => values,
         Err(error) => return Ok(Err(error)),
     };
-    let latency = asked.elapsed();
-    let understood = |index: usize| clock.get(index).cloned().unwrap_or_default();
-    let here = before.duration_since(UNIX_EPOCH).unwrap_or_default() + latency / 2;
-    let there = from_iso(&understood(0))
+    let received = SystemTime::now();
+    let answered = |index: usize| clock.get(index).cloned().unwrap_or_default();
+    let there = from_iso(&answered(0))
         .ok_or_else(|| MySqlError::Answer { doing: doing.to_owned(), why: "its time is none".to_owned() })?;
-    Ok(Ok(MySqlHealth {
-        address: open.address.clone(),
-        database: open.database.clone(),
-        version: understood(1),
-        is_encrypted: encryption.get(1).is_some_and(|version| !version.is_empty()),
-        tables,
-        may_write: may_write(&grants, &open.database),
-        clock_ahead_micros: there - i64::try_from(here.as_micros()).unwrap_or(i64::MAX),
-        latency,
+    let is_encrypted = encryption.get(1).is_some_and(|version| !version.is_empty());
+    let warnings = [(may_write(&grants, &open.database), MAY_WRITE), (!is_encrypted, NOT_ENCRYPTED)];
+    Ok(Ok(Health {
+        place: format!("{}/{}", open.address, open.database),
+        version: answered(1),
+        counts,
+        latency: received.duration_since(sent).unwrap_or_default(),
+        clock_ahead_millis: clock_ahead_millis(there / 1_000, sent, received),
+        warnings: warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect(),
     }))
 }
 

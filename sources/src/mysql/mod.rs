@@ -40,7 +40,6 @@ mod session;
 mod tls;
 
 pub use fault::MySqlError;
-pub use health::{MySqlHealth, TableHealth};
 pub(crate) use plan::{RowRange, plan};
 pub(crate) use reader::RowReader;
 pub(crate) use server::MySqlServer;
