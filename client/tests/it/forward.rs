@@ -1,9 +1,9 @@
 //! Ways to servers that listen on 127.0.0.1 of this machine: one that lets everything through, one that also keeps what
-//! has passed, and one for S3 that looks at what is asked for.
+//! has passed, one that fails after a while, and one for S3 that looks at what is asked for.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Listens until it is dropped.
@@ -38,6 +38,18 @@ impl Forwarder {
             });
         });
         (forwarder, recording)
+    }
+
+    /// Passes on what servers say up to this many bytes in all, and then fails for good.
+    pub fn failing(target: &str, bytes: u64, failure: Failure) -> Self {
+        let (target, left) = (target.to_owned(), Arc::new(AtomicU64::new(bytes)));
+        Self::listen(Ipv4Addr::LOCALHOST, 0, move |client| {
+            let Ok(server) = TcpStream::connect(&target) else { return };
+            std::thread::scope(|scope| {
+                scope.spawn(|| pass(&client, &server));
+                pass_up_to(&left, &server, &client, failure);
+            });
+        })
     }
 
     /// Passes those requests on to the S3 server at `target` that `allows` lets through, and refuses the others.
@@ -87,6 +99,33 @@ impl Drop for Forwarder {
 fn pass(mut from: &TcpStream, mut to: &TcpStream) {
     let _lost = std::io::copy(&mut from, &mut to);
     let _gone = to.shutdown(Shutdown::Write);
+}
+
+/// How a way fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Connections are cut.
+    Cut,
+    /// Nothing comes any more, and nobody says so.
+    Hang,
+}
+
+/// Copies until nothing may pass any more, and cuts the connection or waits for the other side to do that.
+fn pass_up_to(left: &AtomicU64, mut from: &TcpStream, mut to: &TcpStream, failure: Failure) {
+    let mut buffer = vec![0; 4 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(length as u64));
+        if taken.is_err() && failure == Failure::Hang {
+            // What the server says is read and goes nowhere.
+            continue;
+        }
+        if taken.is_err() || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    for side in [from, to] {
+        let _gone = side.shutdown(Shutdown::Both);
+    }
 }
 
 /// What has passed, by connection and direction.

@@ -8,9 +8,11 @@ use mongodb::Collection;
 use mongodb::bson::Document;
 use quickchat_testing::Bucket;
 use serde_json::Value;
+use url::Url;
 
 use crate::fixtures::{SAMPLE_AS_OF, job, make_sample, pipeline};
-use crate::lake::{Tables, assert_no_landing};
+use crate::forward::{Failure, Forwarder};
+use crate::lake::{Tables, assert_no_landing, difference};
 use crate::process::{etl, python, run, scratch};
 use crate::remote::Remote;
 use crate::s3::{assert_clean, media, tables, without_media};
@@ -69,6 +71,16 @@ impl LiveSystems {
         ];
         variables.extend(std::env::var("QUICKCHAT_TEST_MYSQL_CA").map(|ca| ("MYSQL_CA".to_owned(), ca)));
         variables
+    }
+
+    /// A way to one of the systems that fails, and what tells a process of the project to take it.
+    fn failing(&self, variable: &str, bytes: u64, failure: Failure) -> (Forwarder, (String, String)) {
+        let (name, address) = self.environment().into_iter().find(|(name, _)| name == variable).unwrap();
+        let mut address: Url = address.parse().unwrap();
+        let server = format!("{}:{}", address.host_str().unwrap(), address.port().unwrap());
+        let way = Forwarder::failing(&server, bytes, failure);
+        address.set_port(Some(way.port)).unwrap();
+        (way, (name, address.to_string()))
     }
 
     /// Takes a user out of the database.
@@ -273,6 +285,34 @@ fn a_source_that_is_not_there_is_told_and_changes_nothing() {
     run(command.arg(&lake).env("MONGODB_URI", unreachable)).expect(1).says(&["MYSQL_URL is not set"]);
     let ended = run(etl(&["run", "bronze.users", "--lake"]).arg(&lake)).expect(2);
     ended.says(&["no source is configured", "--exports", "MONGODB_URI"]);
+}
+
+#[test]
+fn a_source_that_goes_away_in_the_middle_costs_a_run_and_no_row() {
+    let folder = scratch("live-gone");
+    let exports = good_sample(&folder);
+    let expected = folder.join("lake-exports");
+    run(&mut crate::fixtures::select("bronze", &exports, &expected, SAMPLE_AS_OF)).expect(0);
+    let expected = without_media(&Tables::read(&expected));
+    let live = LiveSystems::with(&exports);
+    for (variable, bytes, failure, told) in [
+        ("MONGODB_URI", 40_000, Failure::Cut, ["MongoDB", "MONGODB_URI"]),
+        ("MYSQL_URL", 20_000, Failure::Hang, ["MySQL", "MYSQL_URL"]),
+    ] {
+        let lake = folder.join(format!("lake-{variable}"));
+        let way = live.failing(variable, bytes, failure);
+        let mut command = live.select("bronze", &lake, SAMPLE_AS_OF);
+        let ended = run(command.envs([way.1]).env("SOURCE_TIMEOUT_SECONDS", "2")).expect(4);
+        assert!(told.iter().any(|part| ended.stderr.contains(part)), "{ended}");
+        let half = without_media(&Tables::read(&lake));
+        assert!(half.0.len() < expected.0.len(), "{variable}: all tables are there");
+        for (name, table) in &half.0 {
+            assert_eq!(difference(&table.rows, &expected.0[name].rows), None, "{name} is half-written");
+        }
+        run(&mut live.select("bronze", &lake, SAMPLE_AS_OF)).expect(0);
+        without_media(&Tables::read(&lake)).assert_same_rows(&expected, variable);
+        assert_no_landing(&lake);
+    }
 }
 
 #[test]
