@@ -7,7 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 if [ $# -eq 0 ]; then
-  say "Usage: $0 pipeline|decode|write|upsert|planning|latency [OPTIONS]"
+  say "Usage: $0 pipeline|decode|write|upsert|planning|latency|mongodb|mysql|listing [OPTIONS]"
   exit 2
 fi
 program=$1

@@ -32,8 +32,8 @@ const DATABASE: &str = "quickchat_bench";
 const COLLECTION: &str = "messages";
 /// Of the batches that a server sends a reader that takes 4 MiB at once.
 const BATCH_BYTES: usize = 4 << 20;
-/// Tells the process that measures how many bytes a cursor brings.
-const BYTES_VARIABLE: &str = "QUICKCHAT_BENCH_BYTES";
+/// Tells a process that it is the one that measures.
+const MEASURE_VARIABLE: &str = "QUICKCHAT_BENCH_MEASURE";
 const LANDING: LandingColumns =
     LandingColumns { output: OUTPUT_COLUMN, ordinal: ORDINAL_COLUMN, reject: REJECT_COLUMN, read: READ_COLUMN };
 
@@ -43,7 +43,7 @@ struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     common: MessagesOptions,
-    /// How often the stand-in sends the sample in a round
+    /// How often the stand-in sends the sample to each reader in a round
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     repeats: u64,
     /// Read from the server of MONGODB_URI instead of a stand-in
@@ -56,6 +56,8 @@ struct Results {
     documents: usize,
     mean_document_bytes: f64,
     decode: Figures,
+    /// In each round.
+    landed_documents: u64,
     landing: Figures,
 }
 
@@ -70,29 +72,27 @@ struct Figures {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    if std::env::var_os(BYTES_VARIABLE).is_some() {
+    if std::env::var_os(MEASURE_VARIABLE).is_some() {
         return measure(&options);
     }
     let documents = sample(&options)?;
-    let bytes: usize = documents.iter().map(|document| document.as_bytes().len()).sum();
     if options.server {
         load(&documents)?;
-        return repeat_in_a_process(std::env::var("MONGODB_URI").context("MONGODB_URI is not set")?, bytes as u64);
+        return measure_in_a_process(std::env::var("MONGODB_URI").context("MONGODB_URI is not set")?);
     }
     let batches = batches(&documents);
     let per_cursor = batches.len() as u64 * options.repeats;
     let script = Script::new().replay(&format!("{DATABASE}.{COLLECTION}"), batches, per_cursor).without_recording();
     let server = StandIn::start(script).context("cannot start the stand-in")?;
-    repeat_in_a_process(server.uri(), bytes as u64 * options.repeats)
+    measure_in_a_process(server.uri())
 }
 
 /// Measures in a process of its own, whose CPU time is not the server's.
-fn repeat_in_a_process(uri: String, bytes: u64) -> Result<()> {
+fn measure_in_a_process(uri: String) -> Result<()> {
     let program = std::env::current_exe().context("cannot find out where this program is")?;
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).env("MONGODB_URI", uri).env("MONGODB_DATABASE", DATABASE);
-    let status =
-        command.env(BYTES_VARIABLE, bytes.to_string()).status().context("cannot start the measuring process")?;
+    let status = command.env(MEASURE_VARIABLE, "1").status().context("cannot start the measuring process")?;
     ensure!(status.success(), "the measuring process failed");
     Ok(())
 }
@@ -101,13 +101,13 @@ fn measure(options: &Options) -> Result<()> {
     let documents = sample(options)?;
     let bytes: usize = documents.iter().map(|document| document.as_bytes().len()).sum();
     let decode = decode(&documents, bytes, options)?;
-    let landed: u64 = std::env::var(BYTES_VARIABLE)?.parse().context("the number of bytes is none")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let landing = runtime.block_on(land(landed, options))?;
+    let (landed_documents, landing) = runtime.block_on(land(&documents, bytes, options))?;
     let results = Results {
         documents: documents.len(),
         mean_document_bytes: bytes as f64 / documents.len() as f64,
         decode,
+        landed_documents,
         landing,
     };
     report::print("mongodb", options, &results)
@@ -165,11 +165,12 @@ fn decode(documents: &[RawDocumentBuf], bytes: usize, options: &Options) -> Resu
     Ok(Figures::of(bytes as f64, &rounds))
 }
 
-async fn land(bytes: u64, options: &Options) -> Result<Figures> {
+/// How many documents a round landed, and how fast.
+async fn land(documents: &[RawDocumentBuf], bytes: usize, options: &Options) -> Result<(u64, Figures)> {
     let scratch = options.common.scratch()?;
     let lake = MessagesLake::start(scratch.path(), Some(options.common.slots.unwrap_or(1))).await?;
     let operations = lake.operations()?;
-    let mut rounds = Vec::new();
+    let (mut rounds, mut read) = (Vec::new(), 0);
     for round in 0..=options.common.rounds {
         progress(&format!("landing, round {round}"));
         let table = SourceTable::live(Collection::Messages, LiveRequest::default(), Connections::default());
@@ -177,19 +178,19 @@ async fn land(bytes: u64, options: &Options) -> Result<Figures> {
         let noted = ["message_id", "updated_at"].map(str::to_owned);
         let landed = operations.land(Arc::new(table), LANDING, "messages", &noted, lake.folder("_landing")).await?;
         let took = watch.stop();
-        ensure!(
-            landed.rejected == 0 && landed.read > 0,
-            "{} of {} documents were rejected",
-            landed.rejected,
-            landed.read
-        );
+        ensure!(landed.rejected == 0, "{} of {} documents were rejected", landed.rejected, landed.read);
+        // A cursor brings the sample some times over, and each range of the plan has one.
+        let samples = landed.read / documents.len() as u64;
+        ensure!(samples > 0 && samples * documents.len() as u64 == landed.read, "{} documents came", landed.read);
+        read = landed.read;
         landed.remove(operations.tables()).await;
         if round > 0 {
             rounds.push(took);
         }
     }
     lake.stop().await;
-    Ok(Figures::of(bytes as f64, &rounds))
+    let samples = read / documents.len() as u64;
+    Ok((read, Figures::of(bytes as f64 * samples as f64, &rounds)))
 }
 
 /// Puts the sample into the server of `MONGODB_URI`.

@@ -106,7 +106,7 @@ impl<'b> BsonDocument<'b> {
     fn element(&self, start: usize) -> Option<(&'b [u8], usize)> {
         let kind = *self.bytes.get(start).filter(|kind| **kind != 0)?;
         let name = self.bytes.get(start + 1..)?;
-        let len = memchr::memchr(0, name)?;
+        let len = name_len(name)?;
         Some((&name[..len], position(start + len + 2, kind)))
     }
 
@@ -135,7 +135,24 @@ const fn parts(position: usize) -> (usize, u8) {
 }
 
 fn after_name(bytes: &[u8], at: usize, end: usize) -> Option<usize> {
-    Some(at + memchr::memchr(0, bytes.get(at..end)?)? + 1)
+    Some(at + name_len(bytes.get(at..end)?)? + 1)
+}
+
+/// How many bytes come before the first that is zero. Names are short, so that taking eight bytes at a time beats a
+/// vectorised search, whose start costs more than its end.
+fn name_len(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let (eights, rest) = bytes.as_chunks::<8>();
+    for (index, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        // The top bit of the lowest byte that is zero, and of none below it.
+        let zeros = word.wrapping_sub(ONES) & !word & TOPS;
+        if zeros != 0 {
+            return Some(index * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == 0).map(|at| eights.len() * 8 + at)
 }
 
 /// The length that stands at an offset, if it is that of a value that ends within `end`.
@@ -180,7 +197,11 @@ fn size_of(bytes: &[u8], kind: u8, at: usize, end: usize) -> Option<usize> {
 impl Strings for BsonDocument<'_> {
     fn at(&self, position: usize) -> &str {
         // Checked when it was decoded.
-        std::str::from_utf8(self.string_bytes(parts(position).0)).unwrap_or_default()
+        std::str::from_utf8(self.bytes_at(position)).unwrap_or_default()
+    }
+
+    fn bytes_at(&self, position: usize) -> &[u8] {
+        self.string_bytes(parts(position).0)
     }
 
     fn object_id(&self, position: usize) -> [u8; OBJECT_ID_DIGITS] {

@@ -305,3 +305,19 @@ fn fitting(random: &mut StdRng, kind: Kind) -> Bson {
         }
     }
 }
+
+#[test]
+fn names_end_at_the_first_zero() {
+    for len in 0..40 {
+        for rest in 0..10 {
+            // The byte after a zero and those with a top bit are what a trick with words may get wrong.
+            for other in [1, 0x7F, 0x80, 0xFF] {
+                let mut bytes = vec![other; len];
+                assert_eq!(name_len(&bytes), None);
+                bytes.push(0);
+                bytes.extend(std::iter::repeat_n(other, rest));
+                assert_eq!(name_len(&bytes), Some(len), "{bytes:?}");
+            }
+        }
+    }
+}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListArray, StringBuilder, StructArray,
-    TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListArray, StringArray,
+    StructArray, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields};
@@ -15,7 +15,8 @@ use super::{Cell, Strings, Text};
 /// The builder of one column. Any cell that does not fit its type is appended as null; the decoder only produces
 /// cells of the column's own kind.
 pub(super) enum ColumnBuilder {
-    Text(StringBuilder),
+    /// Bytes, of which it is checked once for the whole column that they are text.
+    Text(BinaryBuilder),
     Boolean(BooleanBuilder),
     Int(Int32Builder),
     Long(Int64Builder),
@@ -44,7 +45,7 @@ impl ColumnBuilder {
                 Self::Time(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"))
             }
             DataType::List(element) => Self::List(Box::new(ListBuilder::new(element, rows))),
-            _ => Self::Text(StringBuilder::with_capacity(rows, text_bytes)),
+            _ => Self::Text(BinaryBuilder::with_capacity(rows, text_bytes)),
         }
     }
 
@@ -90,7 +91,7 @@ impl ColumnBuilder {
     /// The column so far; the builder is empty afterwards.
     pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
-            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) => Arc::new(StringArray::try_from_binary(builder.finish())?),
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Int(builder) => Arc::new(builder.finish()),
             Self::Long(builder) => Arc::new(builder.finish()),
@@ -161,13 +162,10 @@ fn struct_of(fields: &Fields, children: Vec<ArrayRef>) -> Result<ArrayRef, Arrow
     Ok(Arc::new(StructArray::try_new(fields.clone(), children, None)?))
 }
 
-fn push_text<S: Strings>(builder: &mut StringBuilder, text: Text, strings: &S) {
+fn push_text<S: Strings>(builder: &mut BinaryBuilder, text: Text, strings: &S) {
     match text {
-        Text::At(at) => builder.append_value(strings.at(at)),
+        Text::At(at) => builder.append_value(strings.bytes_at(at)),
         Text::Literal(text) => builder.append_value(text),
-        // Hex digits are always UTF-8.
-        Text::ObjectId(at) => {
-            builder.append_value(std::str::from_utf8(&strings.object_id(at)).unwrap_or_default());
-        }
+        Text::ObjectId(at) => builder.append_value(strings.object_id(at)),
     }
 }

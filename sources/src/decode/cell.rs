@@ -39,6 +39,11 @@ pub(crate) trait Strings {
     /// The string at a position; empty if there is none.
     fn at(&self, position: usize) -> &str;
 
+    /// Its bytes, which an encoding may have without checking once more that they are text.
+    fn bytes_at(&self, position: usize) -> &[u8] {
+        self.at(position).as_bytes()
+    }
+
     /// The hex digits, in lower case, of the ObjectId at a position; zeros if there is none.
     fn object_id(&self, position: usize) -> [u8; OBJECT_ID_DIGITS];
 }

@@ -170,7 +170,7 @@ fn decode_value<T: Tree>(kind: Kind, document: &T, shape: Shape, at: usize) -> R
 /// An ObjectId or a string; `None` for an empty string, which counts as missing.
 fn id<T: Tree>(document: &T, at: usize) -> Result<Option<Cell>, Reason> {
     let text = document.id(at)?;
-    let is_empty = matches!(text, Text::At(at) if document.at(at).is_empty());
+    let is_empty = matches!(text, Text::At(at) if document.bytes_at(at).is_empty());
     Ok(Some(Cell::Text(text)).filter(|_| !is_empty))
 }
 

@@ -85,7 +85,8 @@ impl RowReader {
         for index in 0..row.len() {
             let value = bytes(row, index).map(|value| {
                 size += value.len();
-                String::from_utf8_lossy(value)
+                // First as the text that it nearly always is: looking for what to replace costs several times that.
+                std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
             });
             is_valid &= !matches!(value, Some(Cow::Owned(_)));
             self.fields.push(value.as_deref());
