@@ -7,6 +7,8 @@
 //! A store that fails for a moment is asked again: first by its client, then by [`steady`], then by Ballista, which
 //! repeats the task. [`fault`] tells such failures from those that stay.
 //!
+//! Small data files are kept in memory ([`small_files`]), since requests cost more there than bytes.
+//!
 //! A commit is right only where a store creates an object if and only if there is none. Some S3-compatible stores, and
 //! proxies before them, overlook the condition and overwrite; two writers would then lose each other's versions without
 //! notice. So a process tries it out before its first commit to a store, and refuses to write where it fails.
@@ -16,6 +18,7 @@ mod fault;
 mod profile;
 mod read_once;
 mod s3;
+mod small_files;
 mod steady;
 
 use std::collections::HashMap;
@@ -77,8 +80,8 @@ impl ObjectStores {
     /// Has a bucket's requests go through a client with settings of its own instead of the environment's. What is done
     /// about its failures is the same.
     pub fn register_s3(&self, bucket: &str, client: AmazonS3) {
-        let steady = Arc::new(steady::SteadyStore::new(Arc::new(client), bucket));
-        self.open.lock().insert(format!("s3://{bucket}"), Opened::new(steady));
+        let store = s3::wrapped(client, bucket);
+        self.open.lock().insert(format!("s3://{bucket}"), Opened::new(store));
     }
 
     fn open(&self, url: &Url) -> Result<Opened> {

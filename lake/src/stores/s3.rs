@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
 use super::credentials::{self, CredentialsError};
+use super::small_files::SmallFiles;
 use super::steady::SteadyStore;
 
 /// The region when none is named. Servers that are not Amazon's take any, and most call theirs so.
@@ -61,7 +62,12 @@ pub(super) fn connect(bucket: &str) -> Result<Arc<dyn ObjectStore>, SettingsErro
         false => builder.clone().with_credentials(credentials::provider(builder, bucket)?),
     };
     let store = builder.with_bucket_name(bucket).build()?;
-    Ok(Arc::new(SteadyStore::new(Arc::new(store), bucket)))
+    Ok(wrapped(store, bucket))
+}
+
+/// A bucket's client with what is done about its failures, and about the number of its requests.
+pub(super) fn wrapped(client: AmazonS3, bucket: &str) -> Arc<dyn ObjectStore> {
+    Arc::new(SmallFiles::new(Arc::new(SteadyStore::new(Arc::new(client), bucket))))
 }
 
 /// Everything but bucket and credentials.
