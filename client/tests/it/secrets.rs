@@ -184,7 +184,7 @@ impl WatchedCluster {
         let (to_scheduler, front) = Forwarder::recording(Self::ADDRESS, scheduler);
         let (to_tasks, back) = Forwarder::recording(Self::ADDRESS, tasks);
         let (to_flight, _rows) = Forwarder::recording(Self::ADDRESS, flight);
-        let url = SchedulerUrl::new(&Self::ADDRESS.to_string(), scheduler);
+        let url = SchedulerUrl::new(Self::ADDRESS.to_string(), scheduler);
         let external = format!("--external-host={}", Self::ADDRESS);
         let port = format!("--bind-port={scheduler}");
         let start = |name: &str, arguments: &[&str]| {
