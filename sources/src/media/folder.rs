@@ -149,5 +149,6 @@ pub(super) fn open(runtime: &RuntimeEnv, url: &ObjectStoreUrl) -> Result<Arc<dyn
 
 /// The address of a path in a store.
 pub(crate) fn location(store_url: &str, path: &str) -> String {
-    format!("{}/{path}", store_url.trim_end_matches('/'))
+    // One slash only: of `file:///` two belong to what is before the path.
+    format!("{}/{path}", store_url.strip_suffix('/').unwrap_or(store_url))
 }
