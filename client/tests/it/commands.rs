@@ -43,6 +43,7 @@ fn a_run_reports_as_documented() {
                 "failed_checks",
                 "files",
                 "job",
+                "marked_deleted",
                 "quarantined",
                 "read",
                 "seconds",
