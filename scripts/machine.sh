@@ -17,14 +17,18 @@ ensure_commands() {
   for pair in "$@"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
-  [ ${#missing[@]} -eq 0 ] && return
+  [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+# Installs packages of Debian.
+install_packages() {
   if ! command -v apt-get >/dev/null; then
-    say "Please install: ${missing[*]} (this system has no apt-get), then run this again."
+    say "Please install: $* (this system has no apt-get), then run this again."
     exit 2
   fi
-  say "Installing ${missing[*]}"
+  say "Installing $*"
   local sudo=()
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
   "${sudo[@]}" apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" >&2
 }

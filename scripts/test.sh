@@ -6,15 +6,16 @@
 
 cd "$ROOT"
 
+# For the test that gives each process a network namespace of its own, and for the reference's virtual environment.
+ensure_commands ip:iproute2 curl:curl python3:python3
+python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+
 # Servers for the live sources and for the lake on S3, of this run alone, so that other runs on this machine keep theirs.
 # In two steps: `eval "$(...)"` would hide a failure.
-QUICKCHAT_SERVICES_DIR=${QUICKCHAT_SERVICES_DIR:-$CACHE/services/test-$$}
-export QUICKCHAT_SERVICES_DIR
+export QUICKCHAT_SERVICES_DIR=$CACHE/services/test-$$
 trap 'scripts/services.sh stop' EXIT
 servers=$(scripts/services.sh start s3 mongodb mysql)
 eval "$servers"
-# For the test that gives each process a network namespace of its own.
-ensure_commands ip:iproute2 curl:curl
 
 # The packages that the reference needs, in a virtual environment of their own, made anew when the versions change.
 venv=$CACHE/reference-$(sha256sum reference/requirements.txt | cut -c1-12)

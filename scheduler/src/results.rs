@@ -42,6 +42,9 @@ use crate::server::Server;
 /// list soon; the job runs again either way, so there is no point in waiting long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How often an executor that sends a result is asked for a sign of life, and how long it may take to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// How much of one result may be under way from an executor and not yet taken by the client.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// All results of one executor come over one connection. Its window is without a bound, or a few results that their
@@ -97,6 +100,9 @@ impl Results {
             .map_err(|error| Status::internal(format!("an executor's address is none: {error}")))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
+            // An executor whose machine is gone without a word would otherwise be waited for without end.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         // Connects with the first request, and again when the connection is lost.

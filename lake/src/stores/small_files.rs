@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use object_store::path::Path;
 use object_store::{
@@ -56,7 +57,10 @@ impl SmallFiles {
             Known::Small(_, bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(OVERHEAD),
             Known::Large => OVERHEAD,
         };
-        Self { inner, files: Cache::builder().weigher(weight).max_capacity(MEMORY).build() }
+        // Least recently used, since the newest file is the one that is wanted next. The default policy would rather keep
+        // what was read often, and take in no new file once it is full.
+        let files = Cache::builder().weigher(weight).max_capacity(MEMORY).eviction_policy(EvictionPolicy::lru());
+        Self { inner, files: files.build() }
     }
 
     /// The whole of a file of which something up to `end` is wanted; none if it is not to be kept.
@@ -81,7 +85,8 @@ impl SmallFiles {
             self.files.insert(location.clone(), Known::Large);
             return Ok(None);
         }
-        let bytes = got.bytes().await?;
+        // Copied, since the bytes of an answer may be a small part of a connection's buffer, which they would keep.
+        let bytes = Bytes::copy_from_slice(&got.bytes().await?);
         self.files.insert(location.clone(), Known::Small(meta.clone(), bytes.clone()));
         Ok(Some((meta, bytes)))
     }
@@ -151,7 +156,8 @@ impl ObjectStore for SmallFiles {
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let kept = is_written_once(location) && payload.content_length() as u64 <= SMALL;
-        let bytes = kept.then(|| Bytes::from(payload.clone()));
+        let bytes =
+            kept.then(|| Bytes::from(payload.iter().flat_map(|block| block.iter().copied()).collect::<Vec<u8>>()));
         let put = self.inner.put_opts(location, payload, options).await?;
         if let Some(bytes) = bytes {
             let meta = ObjectMeta {
@@ -274,5 +280,14 @@ mod tests {
         store.files.run_pending_tasks();
         assert!(store.files.weighted_size() <= MEMORY);
         assert!(store.files.entry_count() > 50);
+        // However often the others are read, a new file is kept.
+        for number in 0..100 {
+            for _ in 0..5 {
+                store.files.get(&file(number));
+            }
+        }
+        store.put(&file(100), vec![0; SMALL as usize].into()).await.unwrap();
+        store.files.run_pending_tasks();
+        assert!(store.files.contains_key(&file(100)));
     }
 }
