@@ -16,6 +16,13 @@ pub const PASSING: &str = "the object store failed for now";
 /// Begins an answer that stays the same until somebody changes something.
 pub const REFUSED: &str = "the object store refused";
 
+/// What the store's client says of a redirect that it cannot follow, which is one to another region. A text holds the
+/// request's path as well, so less than its whole words would be found in names of objects.
+const REDIRECTS: [&str; 2] = ["Received redirect without LOCATION", "error following redirect"];
+
+/// What it says of a request that it cannot make.
+const UNSENDABLE: &str = "builder error";
+
 /// An explained failure of a store.
 #[derive(Debug)]
 struct Fault {
@@ -120,7 +127,7 @@ fn advice(bucket: &str, text: &str, code: &str) -> Option<String> {
             "the credentials in use may not do this in bucket {bucket}; allow them s3:ListBucket, and s3:GetObject, \
              s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects, or use others"
         ),
-        _ if text.contains("redirect") => format!("bucket {bucket} is in another region; name that in AWS_REGION"),
+        _ if is_redirect(text) => format!("bucket {bucket} is in another region; name that in AWS_REGION"),
         _ if text.contains("status code: 403") => {
             format!("the credentials in use are not known there, or may not do this in bucket {bucket}")
         }
@@ -139,8 +146,12 @@ fn may_pass(text: &str, code: &str) -> bool {
     match between(text, "status code: ", " ").and_then(|status| status.get(..3)?.parse::<u16>().ok()) {
         Some(status) => status >= 500 || status == 429 || status == 408,
         // No answer at all, or a part of one. What cannot even be sent will not pass.
-        None => code.is_empty() && !text.contains("builder error") && !text.contains("redirect"),
+        None => code.is_empty() && !text.contains(UNSENDABLE) && !is_redirect(text),
     }
+}
+
+fn is_redirect(text: &str) -> bool {
+    REDIRECTS.iter().any(|words| text.contains(words))
 }
 
 /// The messages of an error and its causes, each once.
@@ -189,6 +200,7 @@ mod tests {
             "Server returned non-2xx status code: 500 Internal Server Error: ",
             "Server returned error response: <Error><Code>InternalError</Code></Error>",
             "HTTP error: error sending request",
+            "Error performing GET http://s3/b/redirects/of/users.parquet: HTTP error: error sending request",
             "HTTP error: request or response body error: connection reset",
         ] {
             let explained = explain("b", generic(passing));

@@ -15,6 +15,7 @@
 
 mod credentials;
 mod fault;
+mod memory;
 mod profile;
 mod read_once;
 mod s3;

@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 use parking_lot::Mutex;
+
+use super::memory::{answer, asks_for_bytes};
 
 /// See the module.
 #[derive(Debug)]
@@ -35,18 +36,16 @@ impl ReadOnce {
 
 /// Whether an entry of a log is asked for as a whole.
 fn is_whole_entry(location: &Path, options: &GetOptions) -> bool {
-    let whole = options.range.is_none() && !options.head && options.version.is_none();
-    let conditions = [&options.if_match, &options.if_none_match].into_iter().any(Option::is_some)
-        || [options.if_modified_since, options.if_unmodified_since].into_iter().any(|instant| instant.is_some());
     // `<version>.json`, unlike what points to checkpoints.
     let entry = location.filename().and_then(|name| name.strip_suffix(".json"));
-    whole && !conditions && entry.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit()))
+    asks_for_bytes(options)
+        && options.range.is_none()
+        && entry.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn answer(meta: ObjectMeta, bytes: Bytes) -> GetResult {
-    let range = 0..bytes.len() as u64;
-    let payload = GetResultPayload::Stream(stream::once(async move { Ok(bytes) }).boxed());
-    GetResult { payload, meta, range, attributes: Attributes::default() }
+/// The answer with a whole entry.
+fn whole(meta: ObjectMeta, bytes: Bytes) -> GetResult {
+    answer(meta, 0..bytes.len() as u64, bytes)
 }
 
 impl fmt::Display for ReadOnce {
@@ -64,13 +63,13 @@ impl ObjectStore for ReadOnce {
         }
         let known = self.entries.lock().get(location).cloned();
         if let Some((meta, bytes)) = known {
-            return Ok(answer(meta, bytes));
+            return Ok(whole(meta, bytes));
         }
         let got = self.inner.get_opts(location, options).await?;
         let meta = got.meta.clone();
         let bytes = got.bytes().await?;
         self.entries.lock().insert(location.clone(), (meta.clone(), bytes.clone()));
-        Ok(answer(meta, bytes))
+        Ok(whole(meta, bytes))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

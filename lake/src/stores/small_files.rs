@@ -18,15 +18,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
+
+use super::memory::{answer, asks_for_bytes};
 
 /// The largest file that is kept, in bytes.
 const SMALL: u64 = 1 << 20;
@@ -102,16 +104,6 @@ fn is_uuid(text: &[u8]) -> bool {
     text.get(8) == Some(&b'-') && uuid::Uuid::try_parse_ascii(text).is_ok()
 }
 
-/// Where a bounded range ends that is all that is asked for.
-fn plain_end(options: &GetOptions) -> Option<u64> {
-    let GetOptions { range: Some(GetRange::Bounded(range)), head: false, version: None, .. } = options else {
-        return None;
-    };
-    let conditions = [&options.if_match, &options.if_none_match].into_iter().any(Option::is_some)
-        || [options.if_modified_since, options.if_unmodified_since].into_iter().any(|instant| instant.is_some());
-    (!conditions).then_some(range.end)
-}
-
 fn slice(bytes: &Bytes, range: &Range<u64>) -> Option<Bytes> {
     let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
     (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
@@ -133,13 +125,13 @@ impl fmt::Display for SmallFiles {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for SmallFiles {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if let (Some(end), Some(GetRange::Bounded(range))) = (plain_end(&options), &options.range)
-            && let Some((meta, bytes)) = self.whole(location, end).await?
+        if asks_for_bytes(&options)
+            && let Some(GetRange::Bounded(range)) = &options.range
+            && let Some((meta, bytes)) = self.whole(location, range.end).await?
             // What is out of bounds is the store's to refuse.
             && let Some(part) = slice(&bytes, range)
         {
-            let payload = GetResultPayload::Stream(stream::once(async move { Ok(part) }).boxed());
-            return Ok(GetResult { payload, meta, range: range.clone(), attributes: Attributes::default() });
+            return Ok(answer(meta, range.clone(), part));
         }
         self.inner.get_opts(location, options).await
     }
@@ -156,8 +148,7 @@ impl ObjectStore for SmallFiles {
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let kept = is_written_once(location) && payload.content_length() as u64 <= SMALL;
-        let bytes =
-            kept.then(|| Bytes::from(payload.iter().flat_map(|block| block.iter().copied()).collect::<Vec<u8>>()));
+        let bytes = kept.then(|| Bytes::from(payload.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>().concat()));
         let put = self.inner.put_opts(location, payload, options).await?;
         if let Some(bytes) = bytes {
             let meta = ObjectMeta {

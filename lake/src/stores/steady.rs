@@ -3,7 +3,8 @@
 //! `object_store` repeats a request that failed, and takes up an object's body that was cut where it broke off. It does not
 //! - ask again when any other body is cut: a page of a listing, the answer to a deletion, the words of a refusal,
 //! - repeat a deletion of several objects whose answer was lost,
-//! - know that an upload whose completion was repeated is complete when the store no longer knows the upload,
+//! - know that an upload is complete when the answer to its completion is cut, or when the completion was repeated and
+//!   the store no longer knows the upload,
 //! - abort an upload that is dropped without a word.
 //!
 //! All of that is done here. What then still fails is explained, see [`super::fault`]. A conditional put is not
@@ -280,11 +281,20 @@ impl Upload {
     }
 }
 
-/// What was completed although the store's answer says otherwise: a repeated completion finds no upload any more. Names
-/// of objects that are uploaded in parts are unique, so one of that name and size is this one.
+/// Looks, for some seconds, whether an upload was completed although the answer says otherwise: a completion that was
+/// repeated finds no upload any more, and one whose answer is lost may still be under way. It is not asked for again: the
+/// client forgets the parts with the first try, within which it has repeated the request itself. Names of objects that
+/// are uploaded in parts are unique, so one of that name and size is this one.
 async fn found_complete(store: &Arc<dyn ObjectStore>, location: &Path, bytes: u64) -> Option<PutResult> {
-    let found = store.head(location).await.ok()?;
-    (found.size == bytes).then_some(PutResult { e_tag: found.e_tag, version: found.version })
+    for repeat in 0..=REPEATS {
+        match store.head(location).await {
+            Ok(found) if found.size == bytes => {
+                return Some(PutResult { e_tag: found.e_tag, version: found.version });
+            }
+            _ => tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(repeat)).await,
+        }
+    }
+    None
 }
 
 #[async_trait]
@@ -301,18 +311,11 @@ impl MultipartUpload for Upload {
     async fn complete(&mut self) -> Result<PutResult> {
         let ended = self.ended();
         let Some(inner) = &mut self.inner else { return Err(ended) };
-        let mut attempts = Attempts::begin();
-        let completed = loop {
-            let error = match inner.complete().await.map_err(|error| explain(&self.bucket, error)) {
-                Err(error) if passes(&error) || matches!(error, Error::NotFound { .. }) => error,
-                answer => break answer,
-            };
-            if let Some(found) = found_complete(&self.store, &self.location, self.bytes).await {
-                break Ok(found);
+        let completed = match inner.complete().await.map_err(|error| explain(&self.bucket, error)) {
+            Err(error) if passes(&error) || matches!(error, Error::NotFound { .. }) => {
+                found_complete(&self.store, &self.location, self.bytes).await.ok_or(error)
             }
-            if !attempts.again(&error).await {
-                break Err(error);
-            }
+            answer => answer,
         };
         if completed.is_ok() {
             self.inner = None;

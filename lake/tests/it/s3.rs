@@ -160,6 +160,18 @@ async fn an_upload_whose_completion_is_not_heard_of_is_complete() {
 }
 
 #[tokio::test]
+async fn an_upload_that_cannot_be_completed_tells_what_the_store_said_and_is_aborted() {
+    let site = Site::new(|request| is_completion(request).then_some(Fault::Answer(503, "SlowDown")));
+    let bench = site.bench();
+    let (target, batches) = large(&bench);
+    let error = bench.replace_by(&target, Scope::Table, scan_plan("rows", stream_of(vec![batches]))).await.unwrap_err();
+    assert!(error.to_string().contains("the object store failed for now"), "{error}");
+    assert!(error.to_string().contains("SlowDown"), "{error}");
+    until(|| site.bucket.open_uploads().is_empty()).await;
+    assert_eq!(site.bucket.objects(), [""; 0]);
+}
+
+#[tokio::test]
 async fn parts_that_fail_for_a_moment_are_sent_again() {
     let mut parts = 0;
     let site = Site::new(move |request| {
