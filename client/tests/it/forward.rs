@@ -114,12 +114,15 @@ pub enum Failure {
 fn pass_up_to(left: &AtomicU64, mut from: &TcpStream, mut to: &TcpStream, failure: Failure) {
     let mut buffer = vec![0; 4 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(length as u64));
-        if taken.is_err() && failure == Failure::Hang {
+        // The first piece that is too much is the end, also for smaller ones and other connections.
+        let less = |left: u64| Some(left.saturating_sub(length as u64));
+        let passes =
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok_and(|left| left >= length as u64);
+        if !passes && failure == Failure::Hang {
             // What the server says is read and goes nowhere.
             continue;
         }
-        if taken.is_err() || to.write_all(&buffer[..length]).is_err() {
+        if !passes || to.write_all(&buffer[..length]).is_err() {
             break;
         }
     }

@@ -235,8 +235,17 @@ pub(super) fn is_without_tls(error: &Error) -> bool {
     matches!(error, Error::Driver(DriverError::NoClientSslFlagFromServer))
 }
 
+/// Whether two sides do not agree on how to be secure. What arrives damaged is an accident of the way.
 fn is_about_tls(error: &std::io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    use rustls::{AlertDescription, Error};
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else { return false };
+    !matches!(
+        error,
+        Error::DecryptError
+            | Error::InvalidMessage(_)
+            | Error::PeerSentOversizedRecord
+            | Error::AlertReceived(AlertDescription::BadRecordMac | AlertDescription::DecodeError)
+    )
 }
 
 /// What an explanation may say about a failure.
@@ -301,6 +310,7 @@ mod tests {
             Error::Driver(DriverError::PacketOutOfOrder),
             std::io::Error::from(std::io::ErrorKind::ConnectionReset).into(),
             std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into(),
+            std::io::Error::other(rustls::Error::DecryptError).into(),
         ] {
             assert!(is_passing(&error), "{error}");
             assert_eq!(fault_of(&error), Fault::External, "{error}");
