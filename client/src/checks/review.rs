@@ -16,6 +16,7 @@ use quickchat_jobs::{Check, Job, RunParameters};
 use quickchat_lake::LakeRoot;
 use quickchat_lake::operation::{Proposal, Review};
 use quickchat_lake::scan::DeltaScan;
+use quickchat_lake::snapshot::PinnedTable;
 use serde_json::Map;
 
 use super::ask::{Asker, Subject, failed_check};
@@ -54,16 +55,14 @@ impl Reviews {
         root: &LakeRoot,
         job: &Job,
         parameters: &RunParameters,
+        stored: &Arc<PinnedTable>,
     ) -> Result<(), RunError> {
         let contract = job.contract();
         let plan = CheckPlan::new(contract, job.checks(), Occasion::Unchanged);
         if plan.checks().is_empty() {
             return Ok(());
         }
-        let tables = cluster.engine().tables();
-        let url = root.table(contract.table.schema(), contract.table.table());
-        let Some(pinned) = tables.latest(&url).await? else { return Ok(()) };
-        let scan = DeltaScan::of(tables, &pinned);
+        let scan = DeltaScan::of(cluster.engine().tables(), stored);
         let subject = Subject { added: scan.clone(), checked: scan };
         let answers = Asker::new(cluster, contract, parameters, subject)?.ask(plan, root).await?;
         self.note(job, answers.failed)

@@ -29,7 +29,7 @@ const OTHER_HASH: &str = "_other_hash";
 /// Computes what is to be computed and replaces it; the rows that the query yields count as read.
 pub(super) async fn derive(run: &Run, job: &Job) -> Result<Counts, RunError> {
     let target = target(&run.root, job.contract());
-    let stored = run.lake.tables().latest(&target.url).await?;
+    let stored = run.pins.look(run.lake.tables(), &target.url).await?;
     if let Some(stored) = &stored {
         target.check_is_ours(stored)?;
     }

@@ -73,7 +73,7 @@ pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPla
     if run.detect_deletions && source.live_system().is_none() {
         return Err(RunError::PartialSource { job: job.name().to_string() });
     }
-    let stored = run.lake.tables().latest(&target(&run.root, job.contract()).url).await?;
+    let stored = run.pins.look(run.lake.tables(), &target(&run.root, job.contract()).url).await?;
     let (reason, known) = match &stored {
         None => (Some(Reason::NeverWritten), None),
         Some(stored) => match Basis::of(run.lake.tables(), stored).await? {

@@ -7,6 +7,7 @@ use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
+use futures::future::try_join_all;
 use quickchat_jobs::{Job, TableName};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::PinnedTable;
@@ -30,18 +31,19 @@ pub(super) struct Input {
 }
 
 impl Inputs {
-    /// Pins the newest version of every table that `job` reads.
+    /// Pins every table that `job` reads.
     pub(super) async fn pin(run: &Run, job: &Job) -> Result<Self, RunError> {
-        let mut tables = Vec::new();
-        for name in job.reads().iter().filter(|name| !name.is_source()) {
+        let names = job.reads().iter().filter(|name| !name.is_source());
+        let tables = try_join_all(names.map(async |name| {
             let url = run.root.table(name.schema(), name.table());
-            let pinned = run.lake.tables().latest(&url).await?.ok_or_else(|| RunError::MissingInput {
+            let pinned = run.pinned(&url).await?.ok_or_else(|| RunError::MissingInput {
                 job: job.name().to_string(),
                 table: name.to_string(),
                 lake: run.root.to_string(),
             })?;
-            tables.push(Input { name: name.clone(), pinned });
-        }
+            Ok::<_, RunError>(Input { name: name.clone(), pinned })
+        }))
+        .await?;
         let itself = match job.reads_itself() {
             true => Some(itself(run, job).await?),
             false => None,
@@ -87,7 +89,7 @@ impl Inputs {
 async fn itself(run: &Run, job: &Job) -> Result<DeltaScan, RunError> {
     let target = target(&run.root, job.contract());
     let tables = run.lake.tables();
-    Ok(match tables.latest(&target.url).await? {
+    Ok(match run.pinned(&target.url).await? {
         Some(pinned) => DeltaScan::of(tables, &pinned),
         None => DeltaScan::files(tables, target.url, Vec::new(), target.schema),
     })

@@ -10,7 +10,8 @@
 //! * [`units`] asks the cluster which part, where only rows can tell ([`ask`] is how),
 //! * [`derive`] runs a job whose rows are computed from tables,
 //! * [`ingest`] runs a job whose rows come from a source,
-//! * [`inputs`] pins tables and makes them visible to a query,
+//! * [`pins`] keeps which version of a table the run reads,
+//! * [`inputs`] makes pinned tables visible to a query,
 //! * [`observer`] hears of everything that happens,
 //! * [`report`] says in the end what was done.
 //!
@@ -40,6 +41,7 @@ mod ingest;
 mod inputs;
 pub(crate) use inputs::register;
 pub mod observer;
+mod pins;
 pub mod plan;
 pub mod report;
 mod source_files;
@@ -56,6 +58,7 @@ use std::time::Instant;
 use quickchat_jobs::{Catalog, Job, RunParameters, WriteMode};
 use quickchat_lake::commit::TransactionId;
 use quickchat_lake::operation::{Closed, Lake, Written, remove_folder};
+use quickchat_lake::snapshot::PinnedTable;
 use quickchat_lake::{LakeRoot, TableUrl};
 use serde_json::{Map, Value, json};
 
@@ -65,6 +68,7 @@ use crate::error::RunError;
 use crate::sources::Sources;
 
 use observer::Observer;
+use pins::Pins;
 use report::{JobReport, RunReport};
 
 /// Folder of the lake for temporary files; one folder a run inside.
@@ -95,6 +99,7 @@ pub struct Run {
     catalog: Catalog,
     observer: Arc<dyn Observer>,
     reviews: Reviews,
+    pins: Pins,
     parameters: RunParameters,
     started_micros: i64,
     parallel: usize,
@@ -125,6 +130,7 @@ impl Run {
             catalog,
             observer,
             reviews: Reviews::default(),
+            pins: Pins::default(),
             parameters: RunParameters { as_of_micros: options.as_of_micros, run_id: uuid::Uuid::now_v7().to_string() },
             started_micros: chrono::Utc::now().timestamp_micros(),
             parallel: options.parallel.max(1),
@@ -176,13 +182,26 @@ impl Run {
             None => derive::derive(self, job).await,
         };
         if outcome.as_ref().is_ok_and(|counts| counts.written.version.is_none()) {
-            let looked = self.reviews.nothing_committed(&self.cluster, &self.root, job, &self.parameters).await;
+            let looked = self.look_at_unchanged(job).await;
             outcome = looked.and(outcome);
+        } else {
+            self.pins.forget(&target(&self.root, job.contract()).url);
         }
         let failed_checks = self.reviews.take(&name);
         let report = JobReport::new(&name, started.elapsed(), outcome).with_failed_checks(failed_checks);
         self.observer.job_ended(&report);
         report
+    }
+
+    /// Asks the checks of a table in which nothing was to be changed.
+    async fn look_at_unchanged(&self, job: &Job) -> Result<(), RunError> {
+        let Some(stored) = self.pinned(&target(&self.root, job.contract()).url).await? else { return Ok(()) };
+        self.reviews.nothing_committed(&self.cluster, &self.root, job, &self.parameters, &stored).await
+    }
+
+    /// The version of a table that the jobs of this run read, see [`pins`].
+    async fn pinned(&self, table: &TableUrl) -> Result<Option<Arc<PinnedTable>>, RunError> {
+        Ok(self.pins.read(self.lake.tables(), table).await?)
     }
 
     /// The lake, with progress reported as that of `job`, whose checks are asked before every commit.

@@ -60,7 +60,7 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
-        let stored = self.lake.tables().latest(&target(&self.root, job.contract()).url).await?;
+        let stored = self.pinned(&target(&self.root, job.contract()).url).await?;
         Ok(decide(self, job, &inputs, stored.as_deref()).await?.0)
     }
 }
