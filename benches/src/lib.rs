@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod data;
 pub mod messages;
+pub mod process;
 pub mod report;
 
 /// The allocator of the command `quickchat-etl`, so that what is measured here is what runs there.

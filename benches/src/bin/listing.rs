@@ -2,19 +2,17 @@
 //!
 //! Objects of one byte are put into a bucket in two layouts, flat random ids and folders of dates, and listed through
 //! the source's scan, with several numbers of tasks at a time. Each measurement is a process of its own, so that its peak
-//! memory, as the operating system counts it (`wait4`), is that of one listing; a tenth of the objects is listed too, to
+//! memory, as the operating system counts it, is that of one listing; a tenth of the objects is listed too, to
 //! compare memory with. Beside it stands the limit of the server: the same ranges of keys, asked for in the same pages
 //! by as many tasks, whose answers are thrown away. What the scan reaches of that is what it costs itself.
 //!
 //! The server is the one that the tests use: eval what `scripts/services.sh start s3` prints.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use clap::{Parser, ValueEnum};
 use datafusion::catalog::TableProvider;
@@ -29,11 +27,10 @@ use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
 use quickchat_benches::clock::{Stopwatch, Took};
 use quickchat_benches::report::Spread;
-use quickchat_benches::{progress, report};
+use quickchat_benches::{process, progress, report};
 use quickchat_sources::{MediaFolder, OUTPUT_COLUMN, SourceTable};
 use serde::{Deserialize, Serialize};
 use url::Url;
-use wait4::Wait4;
 
 /// Measures the listing of a media folder on an S3 server.
 #[derive(Debug, Parser, Serialize)]
@@ -228,24 +225,14 @@ fn listing(options: &Options, bucket: &str, folder: &str, tasks: usize) -> Resul
 
 /// Starts this program to list a folder; gives what it prints and its peak memory.
 fn in_own_process(way: Way, bucket: &str, folder: &str, tasks: usize) -> Result<(Measured, u64)> {
-    let program = std::env::current_exe().context("cannot find out where this program is")?;
     let way = match way {
         Way::Scan => "scan",
         Way::Raw => "raw",
     };
-    let mut command = Command::new(program);
-    command.args(["--measure", way, "--bucket", bucket, "--folder", folder, "--tasks", &tasks.to_string()]);
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the measuring process")?;
-    let mut output = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut output).context("cannot read what the measuring process prints")?;
-    }
-    let used = child.wait4().context("cannot wait for the measuring process")?;
-    if !used.status.success() {
-        bail!("the measuring process failed with {}", used.status);
-    }
-    let measured = serde_json::from_str(&output).context("cannot understand what the measuring process prints")?;
-    Ok((measured, used.rusage.maxrss))
+    let ended = process::run_itself(|command| {
+        command.args(["--measure", way, "--bucket", bucket, "--folder", folder, "--tasks", &tasks.to_string()]);
+    })?;
+    Ok((ended.json()?, ended.used.maxrss))
 }
 
 #[expect(clippy::print_stdout, reason = "what this process is started for")]

@@ -9,7 +9,6 @@
 //! put first; what is then left of a round's time beside CPU time is waiting for it. 1 MB is 1,000,000 bytes.
 
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,7 +18,7 @@ use quickchat_benches::clock::{Stopwatch, Took};
 use quickchat_benches::data::files;
 use quickchat_benches::messages::{MessagesLake, MessagesOptions};
 use quickchat_benches::report::Spread;
-use quickchat_benches::{progress, report};
+use quickchat_benches::{process, progress, report};
 use quickchat_lake::operation::LandingColumns;
 use quickchat_mongodb_stand_in::{Batch, Script, StandIn};
 use quickchat_sources::decode::{Decoder, Place};
@@ -88,12 +87,13 @@ fn main() -> Result<()> {
 }
 
 /// Measures in a process of its own, whose CPU time is not the server's.
+#[expect(clippy::print_stdout, reason = "the result")]
 fn measure_in_a_process(uri: String) -> Result<()> {
-    let program = std::env::current_exe().context("cannot find out where this program is")?;
-    let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).env("MONGODB_URI", uri).env("MONGODB_DATABASE", DATABASE);
-    let status = command.env(MEASURE_VARIABLE, "1").status().context("cannot start the measuring process")?;
-    ensure!(status.success(), "the measuring process failed");
+    let ended = process::run_itself(|command| {
+        command.args(std::env::args_os().skip(1)).env("MONGODB_URI", uri).env("MONGODB_DATABASE", DATABASE);
+        command.env(MEASURE_VARIABLE, "1");
+    })?;
+    print!("{}", ended.output);
     Ok(())
 }
 

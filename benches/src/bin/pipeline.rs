@@ -1,27 +1,24 @@
 //! The whole pipeline in a process of its own: wall time, CPU time, peak memory, rows and bytes of each job.
 //!
 //! Runs `quickchat-etl run full-pipeline` on a sample, first into an empty lake, then once more with nothing changed, then
-//! with some messages of the last days edited;
-//! all of it several times. The process is measured by the operating system when it ends (`wait4`), so start-up,
-//! planning and shutdown are included, and peak memory is the highest resident set that it ever had.
+//! with some messages of the last days edited; all of it several times. The process is measured by the operating system
+//! when it ends, so start-up, planning and shutdown are included, and peak memory is the highest resident set that it
+//! ever had.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use futures::{StreamExt, TryStreamExt};
 use quickchat_benches::data::{DataOptions, Exports, with_edits};
-use quickchat_benches::{progress, report};
+use quickchat_benches::{process, progress, report};
 use quickchat_lake::TableUrl;
 use quickchat_lake::stores::ObjectStores;
 use quickchat_sample::{DEFAULT_END, SampleOptions};
 use report::Spread;
 use serde::{Deserialize, Serialize};
-use wait4::Wait4;
 
 /// Measures the whole pipeline in a process of its own.
 #[derive(Debug, Parser, Serialize)]
@@ -204,9 +201,6 @@ fn program(options: &Options) -> Result<PathBuf> {
 }
 
 /// Runs the program once in `scratch`.
-///
-/// The system counts the memory of this process, of which the child is a copy for a moment, as a lower bound of the
-/// child's peak; that is harmless as long as this process stays small, which it does: it only makes samples.
 fn execute(program: &Path, exports: &Exports, scratch: &Path, lake: &Lake, options: &Options) -> Result<Execution> {
     let log = scratch.join("stderr.txt");
     let mut command = Command::new(program);
@@ -218,29 +212,21 @@ fn execute(program: &Path, exports: &Exports, scratch: &Path, lake: &Lake, optio
         .arg(&lake.address)
         .args(&options.run_arguments)
         .current_dir(scratch)
-        .stdout(Stdio::piped())
         .stderr(File::create(&log).context("cannot make a file for the program's messages")?);
     // What the one who measures has configured for other purposes must not show in the figures.
     for variable in ["SCHEDULER_URL", "QUICKCHAT_SLOTS", "QUICKCHAT_MEMORY", "QUICKCHAT_CONFIG", "RUST_LOG"] {
         command.env_remove(variable);
     }
-    let started = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-    let mut output = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut output).context("cannot read what the program prints")?;
+    let ended = process::run(&mut command)?;
+    if !ended.status.success() {
+        bail!("the program failed with {}:\n{}", ended.status, fs::read_to_string(&log).unwrap_or_default());
     }
-    let used = child.wait4().context("cannot wait for the program's end")?;
-    let wall_seconds = started.elapsed().as_secs_f64();
-    if !used.status.success() {
-        bail!("the program failed with {}:\n{}", used.status, fs::read_to_string(&log).unwrap_or_default());
-    }
-    let report: RunReport = serde_json::from_str(&output).context("cannot understand what the program prints")?;
+    let report: RunReport = ended.json()?;
     Ok(Execution {
-        wall_seconds,
-        user_seconds: used.rusage.utime.as_secs_f64(),
-        system_seconds: used.rusage.stime.as_secs_f64(),
-        peak_memory_bytes: used.rusage.maxrss,
+        wall_seconds: ended.wall.as_secs_f64(),
+        user_seconds: ended.used.utime.as_secs_f64(),
+        system_seconds: ended.used.stime.as_secs_f64(),
+        peak_memory_bytes: ended.used.maxrss,
         jobs: report.jobs,
     })
 }

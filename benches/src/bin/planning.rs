@@ -2,16 +2,15 @@
 //!
 //! Only the log is made, since planning looks at nothing else: partitions by day, with several files each and
 //! statistics as our writers leave them. Each measurement is a process of its own that opens the table for the first
-//! time, so its peak memory, as the operating system counts it (`wait4`), is that of the table and the plans; once with
+//! time, so its peak memory, as the operating system counts it, is that of the table and the plans; once with
 //! the log as commits made it, once with a checkpoint.
 
 use std::fs;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate, Utc};
 use clap::Parser;
 use datafusion::datasource::physical_plan::ParquetSource;
@@ -20,7 +19,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use quickchat_benches::clock::{Stopwatch, Took};
 use quickchat_benches::data::DataOptions;
-use quickchat_benches::{progress, report};
+use quickchat_benches::process::Ended;
+use quickchat_benches::{process, progress, report};
 use quickchat_engine::{Engine, session_config};
 use quickchat_lake::maintenance::{CheckpointOptions, checkpoint};
 use quickchat_lake::scan::DeltaScan;
@@ -28,7 +28,6 @@ use quickchat_lake::snapshot::Tables;
 use quickchat_lake::{LakeRoot, TableUrl};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use wait4::Wait4;
 
 /// Measures what opening and planning cost on a table of very many files.
 #[derive(Debug, Parser, Serialize)]
@@ -222,24 +221,13 @@ fn files_read(plan: &Arc<dyn ExecutionPlan>) -> usize {
 }
 
 fn in_own_process(folder: &Path) -> Result<Measured> {
-    let (output, peak_memory_bytes) = start(folder, &[])?;
-    let times = serde_json::from_str(&output).context("cannot understand what the measuring process prints")?;
-    Ok(Measured { times, peak_memory_bytes })
+    let ended = start(folder, &[])?;
+    Ok(Measured { times: ended.json()?, peak_memory_bytes: ended.used.maxrss })
 }
 
-/// Starts this program on a table; gives what it prints and its peak memory.
-fn start(folder: &Path, options: &[&str]) -> Result<(String, u64)> {
-    let program = std::env::current_exe().context("cannot find out where this program is")?;
-    let mut command = Command::new(program);
-    command.arg("--measure").arg(folder).args(options).stdout(Stdio::piped());
-    let mut child = command.spawn().context("cannot start the measuring process")?;
-    let mut output = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut output).context("cannot read what the measuring process prints")?;
-    }
-    let used = child.wait4().context("cannot wait for the measuring process")?;
-    if !used.status.success() {
-        bail!("the measuring process failed with {}", used.status);
-    }
-    Ok((output, used.rusage.maxrss))
+/// Starts this program on a table.
+fn start(folder: &Path, options: &[&str]) -> Result<Ended> {
+    process::run_itself(|command| {
+        command.arg("--measure").arg(folder).args(options);
+    })
 }
