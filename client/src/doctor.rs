@@ -17,7 +17,7 @@ use quickchat_lake::health::look;
 use quickchat_sources::{Collection, Connections, ExportFolder, Health, SourceError};
 use serde::Serialize;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::run::target;
 use crate::with_causes;
@@ -107,13 +107,13 @@ impl Finding {
 }
 
 /// Looks at everything.
-pub async fn examine(config: &Config, cluster: Option<&Cluster>) -> Vec<Finding> {
+pub async fn examine(config: &Config) -> Vec<Finding> {
     let connections = Connections::from_environment();
     let engine = Engine::default();
     let (lake, exports, cluster, mongodb, mysql, media) = tokio::join!(
         lake(config, &engine),
         exports(config),
-        self::cluster(cluster),
+        cluster(config),
         mongodb(config, &connections),
         mysql(config, &connections),
         media(config, &engine),
@@ -156,19 +156,28 @@ async fn tables(config: &Config, engine: &Engine) -> Result<u64, String> {
 }
 
 /// The cluster, if a remote one is configured: an embedded one is this process.
-async fn cluster(cluster: Option<&Cluster>) -> Finding {
-    let Some(cluster) = cluster else {
+async fn cluster(config: &Config) -> Finding {
+    let Some(url) = &config.scheduler else {
         return Finding::not_configured(
             "cluster",
             "jobs run inside this process; SCHEDULER_URL names a remote cluster",
         );
     };
-    let place = Some(cluster.url().to_string());
+    let place = Some(url.to_string());
+    let failed =
+        |error: ClusterError| Finding { place: place.clone(), ..Finding::failed("cluster", with_causes(&error)) };
+    let cluster = match Cluster::connect_with(Engine::default(), url).await {
+        Ok(cluster) => cluster,
+        Err(error) => return failed(error),
+    };
     let asked = Instant::now();
-    match cluster.executors().await {
-        Err(error) => Finding { place, ..Finding::failed("cluster", with_causes(&error)) },
+    let executors = cluster.executors().await;
+    let latency = asked.elapsed();
+    cluster.stop().await;
+    match executors {
+        Err(error) => failed(error),
         Ok(executors) => {
-            let mut finding = Finding { place, ..Finding::new("cluster", State::Ok) }.latency(asked.elapsed());
+            let mut finding = Finding { place: place.clone(), ..Finding::new("cluster", State::Ok) }.latency(latency);
             finding.counts.insert("executors".to_owned(), Some(executors.len() as u64));
             if executors.is_empty() {
                 finding.warn("no executor is there; start quickchat-executor with this scheduler's address".to_owned());
