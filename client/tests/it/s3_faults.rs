@@ -6,6 +6,7 @@ use std::time::Duration;
 use quickchat_testing::{Bucket, Fault, FaultyProxy, Request};
 
 use crate::process::run;
+use crate::remote::Remote;
 use crate::s3::{assert_complete, into_bucket};
 
 /// Runs the pipeline through a proxy with some faults; gives how often there was one.
@@ -33,15 +34,9 @@ fn every(number: usize, fault: Fault) -> impl FnMut(&Request) -> Option<Fault> +
 
 #[test]
 fn throttling_and_broken_servers() {
-    let mut count = 0;
-    let faults = survives("s3-5xx", move |_| {
-        count += 1;
-        match count % 12 {
-            0 => Some(Fault::Answer(503, "SlowDown")),
-            6 => Some(Fault::Answer(500, "InternalError")),
-            _ => None,
-        }
-    });
+    let (mut throttled, mut broken) =
+        (every(12, Fault::Answer(503, "SlowDown")), every(17, Fault::Answer(500, "InternalError")));
+    let faults = survives("s3-5xx", move |request| throttled(request).or_else(|| broken(request)));
     assert!(faults > 30, "{faults}");
 }
 
@@ -74,19 +69,36 @@ fn answers_that_come_too_late() {
     });
 }
 
-/// A failure after which no client repeats a request: the task is repeated instead, by Ballista.
-#[test]
-fn tasks_are_repeated_where_requests_are_not() {
+/// A failure after which no client repeats a request, once for each way in which tasks touch files: landed and final
+/// ones, reading and writing.
+fn garbled_once() -> impl FnMut(&Request) -> Option<Fault> + Send {
     let mut seen = HashSet::new();
-    let faults = survives("s3-tasks", move |request| {
+    move |request| {
         // Data files are read and written by tasks, but for those of the program's own records.
         let by_task = request.target.contains(".parquet")
             && !request.target.contains("_delta_log")
             && !request.target.contains("/ops/");
-        // Each way in which files are touched, once.
         let kind = (request.method.clone(), request.target.contains("_landing"));
         (by_task && request.method != "HEAD" && seen.insert(kind)).then_some(Fault::Garble)
-    });
-    // What a process has written it does not read again, if it is small.
-    assert!(faults >= 2, "{faults} faults; writes of landed and of final files");
+    }
+}
+
+/// Where no request is repeated the task is, by Ballista.
+#[test]
+fn tasks_are_repeated_where_requests_are_not() {
+    let faults = survives("s3-tasks", garbled_once());
+    // Small files that a process has written it does not read again.
+    assert_eq!(faults, 2, "writes of landed and of final files");
+}
+
+/// Here executors also read what others have written.
+#[test]
+fn tasks_of_a_cluster_are_repeated_where_requests_are_not() {
+    let bucket = Bucket::new();
+    let proxy = FaultyProxy::start(&bucket.server.endpoint, garbled_once());
+    let environment = bucket.environment(&proxy.endpoint(), &bucket.server.keys);
+    let remote = Remote::start_with("s3-tasks-remote", 2, &environment);
+    run(into_bucket(&bucket.url("lake"), &environment).args(["--scheduler", &remote.url])).expect(0);
+    assert_eq!(proxy.faults(), 4, "writes and reads of landed and of final files");
+    assert_complete(&bucket, "s3-tasks-remote-lake");
 }
