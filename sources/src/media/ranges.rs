@@ -203,6 +203,8 @@ impl<'a> Search<'a> {
             let Some(object) = objects.try_next().await? else { break };
             match super::key(self.root, &object) {
                 Some(key) if key.starts_with(beginning) => keys.push(key.to_owned()),
+                // The object that stands for a folder, and comes before what is in it.
+                Some(folder) if beginning.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')) => {}
                 Some(_) => break,
                 None => {}
             }
@@ -271,6 +273,14 @@ mod tests {
                 of(&|number| format!("2024/{:02}/{:02}/{number}.jpg", number % 12 + 1, number / 12 % 28 + 1)),
             ),
             ("folders of random ids", of(&|number| format!("{:02x}/{number}.jpg", scattered(number) % 256))),
+            (
+                "folders that are objects too",
+                of(&|number| match number {
+                    0 => "images".to_owned(),
+                    1 => "images/2024".to_owned(),
+                    _ => format!("images/2024/{:08x}", scattered(number)),
+                }),
+            ),
             (
                 "few folders",
                 of(&|number| format!("{}/{:08x}", ["images", "videos"][number as usize % 2], scattered(number))),
