@@ -106,6 +106,12 @@ pub enum MongoError {
         /// What the server says.
         why: String,
     },
+    /// This program has broken down.
+    #[error("reading from MongoDB broke down: {why}; that is an error of this program, please report it")]
+    Broken {
+        /// How.
+        why: String,
+    },
     /// A reply is not what it should be.
     #[error("MongoDB's answer while {doing} cannot be understood: {why}")]
     Answer {
@@ -122,7 +128,7 @@ impl MongoError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Unreachable { .. } | Self::Hangs { .. } | Self::Failing { .. } => Fault::External,
-            Self::Command { .. } | Self::Answer { .. } => Fault::Internal,
+            Self::Command { .. } | Self::Answer { .. } | Self::Broken { .. } => Fault::Internal,
             _ => Fault::User,
         }
     }

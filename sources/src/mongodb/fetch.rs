@@ -9,6 +9,7 @@ use futures::StreamExt;
 use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use super::fault::{MongoError, Outlook, outlook};
 use super::plan::DocumentRange;
@@ -22,27 +23,28 @@ const AHEAD: usize = 1;
 
 /// The batches of a range.
 pub(super) struct Batches {
-    received: mpsc::Receiver<Result<RawBatch, MongoError>>,
-    /// Ends with this.
-    _fetching: SpawnedTask<()>,
+    received: mpsc::Receiver<RawBatch>,
+    /// What fetches, and says in the end whether that was all. It ends with this.
+    fetching: Option<SpawnedTask<Result<(), MongoError>>>,
 }
 
 impl Batches {
     /// Begins to fetch.
     pub(super) fn start(connections: Connections, collection: Collection, range: DocumentRange) -> Self {
         let (sender, received) = mpsc::channel(AHEAD);
-        let fetching = SpawnedTask::spawn(async move {
-            if let Err(error) = fetch(&connections, collection, range, &sender).await {
-                // Fails when nobody listens any more.
-                let _unheard = sender.send(Err(error)).await;
-            }
-        });
-        Self { received, _fetching: fetching }
+        let fetching = SpawnedTask::spawn(async move { fetch(&connections, collection, range, &sender).await });
+        Self { received, fetching: Some(fetching) }
     }
 
     /// The next batch; none at the end.
     pub(super) async fn next(&mut self) -> Result<Option<RawBatch>, MongoError> {
-        self.received.recv().await.transpose()
+        if let Some(batch) = self.received.recv().await {
+            return Ok(Some(batch));
+        }
+        let Some(fetching) = self.fetching.take() else { return Ok(None) };
+        // A task that broke down has not come to the end of its range.
+        let broken = |error: JoinError| MongoError::Broken { why: error.to_string() };
+        fetching.join().await.map_err(broken)?.map(|()| None)
     }
 }
 
@@ -50,7 +52,7 @@ async fn fetch(
     connections: &Connections,
     collection: Collection,
     range: DocumentRange,
-    batches: &mpsc::Sender<Result<RawBatch, MongoError>>,
+    batches: &mpsc::Sender<RawBatch>,
 ) -> Result<(), MongoError> {
     let open = connections.mongodb().open(collection.name()).await?;
     let doing = format!("reading {}.{}", open.database, range.name);
@@ -86,7 +88,7 @@ enum Ended {
 
 impl Query<'_> {
     /// One query, from behind the last document.
-    async fn run(&mut self, batches: &mpsc::Sender<Result<RawBatch, MongoError>>) -> Result<Ended, MongoError> {
+    async fn run(&mut self, batches: &mpsc::Sender<RawBatch>) -> Result<Ended, MongoError> {
         let command = self.find().command().map_err(|error| self.not_understood(&error))?;
         let mut cursor = match self.open.wait(&self.doing, self.open.cursor(command, Some(self.range.batch))).await? {
             Ok(cursor) => cursor,
@@ -101,7 +103,7 @@ impl Query<'_> {
             if let Some(last) = self.last_id(&batch)? {
                 self.after = Some(last);
                 self.failures = 0;
-                if batches.send(Ok(batch)).await.is_err() {
+                if batches.send(batch).await.is_err() {
                     return Ok(Ended::Unheard);
                 }
             }
@@ -138,7 +140,8 @@ impl Query<'_> {
     /// Prepares for the next query after a failure, or gives up.
     async fn recover(&mut self, error: &Error) -> Result<(), MongoError> {
         match outlook(error) {
-            Outlook::SnapshotGone if self.concern != Concern::Majority => {
+            // Only ever to less, so that no server is asked in a circle.
+            Outlook::SnapshotGone if matches!(self.concern, Concern::Snapshot(..)) => {
                 tracing::warn!(doing = self.doing, "the snapshot is too old; what is left is read as of now");
                 self.concern = Concern::Majority;
                 return self.may_resume(error);

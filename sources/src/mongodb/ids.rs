@@ -79,7 +79,12 @@ impl IdRange {
         let (kind, span) = match self {
             Self::ObjectIds(span) => (IdType::ObjectId, span),
             Self::Texts(span) => (IdType::Text, span),
-            Self::Others => return doc! { "_id": { "$not": { "$type": ["string", "objectId"] } } },
+            // By comparisons, since an index knows where values of a type begin and end; of `$type` it does not know
+            // where they are not.
+            Self::Others => {
+                let not_of = |kind: IdType| doc! { "_id": { "$not": { "$gte": kind.least() } } };
+                return doc! { "$and": IdType::ALL.map(not_of).to_vec() };
+            }
         };
         let bound = |text: &String| match kind {
             IdType::ObjectId => ObjectId::from_str(text).map_or(kind.least(), Bson::from),

@@ -1,9 +1,10 @@
 //! Cutting a collection into ranges, where the query is planned.
 
 use bson::{Bson, Document, doc};
+use mongodb::error::Error;
 use serde::{Deserialize, Serialize};
 
-use super::fault::{MongoError, is_not_allowed, is_unsupported, number};
+use super::fault::{MongoError, Outlook, is_not_allowed, is_unsupported, number, outlook};
 use super::ids::{IdRange, IdType, bound_text, interpolate, quantiles};
 use super::query::{Changed, Concern, Find};
 use super::server::Open;
@@ -137,7 +138,8 @@ impl Planner<'_> {
                 id_of(found)
             }
             Err(error) => {
-                tracing::debug!(%error, "MongoDB takes no snapshot; each range is read as of its own time");
+                let why = self.open.words(&error);
+                tracing::debug!(why, "MongoDB takes no snapshot; each range is read as of its own time");
                 self.end_id(doc! {}, 1, &mut concern).await?
             }
         };
@@ -153,11 +155,9 @@ impl Planner<'_> {
                 self.end(filter.clone(), order, *concern).command().map_err(|error| self.unwritable(&error))?;
             match self.open.first_batch(&self.doing, &command).await? {
                 Ok((found, _)) => return Ok(id_of(found)),
-                Err(error) => match super::fault::outlook(&error) {
-                    super::fault::Outlook::SnapshotGone if *concern != Concern::Majority => {
-                        *concern = Concern::Majority
-                    }
-                    super::fault::Outlook::NoMajority if *concern != Concern::Local => *concern = Concern::Local,
+                Err(error) => match outlook(&error) {
+                    Outlook::SnapshotGone if matches!(concern, Concern::Snapshot(..)) => *concern = Concern::Majority,
+                    Outlook::NoMajority if *concern != Concern::Local => *concern = Concern::Local,
                     _ => return Err(self.open.explain(&error, &self.doing, 1)),
                 },
             }
@@ -183,7 +183,8 @@ impl Planner<'_> {
     /// Bytes and number of all documents, as the server knows them without counting.
     async fn size(&self) -> Result<Size, MongoError> {
         let stages = [doc! { "$collStats": { "storageStats": {}, "count": {} } }];
-        match self.aggregate(&stages).await? {
+        // A view has no size, and each kind of server says that in its own way.
+        match self.aggregated(&stages).await?.ok() {
             // A sharded collection answers once a shard.
             Some(shards) => Ok(shards.iter().fold(Size::default(), |size, shard| {
                 let stats = shard.get_document("storageStats").unwrap_or(shard);
@@ -209,21 +210,27 @@ impl Planner<'_> {
             "limit": FEW_CHANGES + 1,
             "maxTimeMS": COUNT_MILLIS,
         };
-        // Whatever comes in between, ranges of ids are right too, only more work.
-        let counted = self.open.command(&self.doing, command).await;
+        // Whatever comes in between, ranges of ids are right too, only more work. So it is asked once: what takes too
+        // long will not be faster the next time.
+        let counted = self.open.command_once(&self.doing, command).await;
         let number = counted.ok().and_then(Result::ok).and_then(|reply| number(&reply, "n"));
         Ok(number.is_some_and(|number| i64::try_from(number).is_ok_and(|number| number <= FEW_CHANGES)))
     }
 
     /// The documents of an aggregation; none if the server does not know its stages, or does not allow them.
     async fn aggregate(&self, stages: &[Document]) -> Result<Option<Vec<Document>>, MongoError> {
-        let command = doc! { "aggregate": self.name, "pipeline": stages, "cursor": { "batchSize": 100_000 } };
-        let command = bson::RawDocumentBuf::try_from(&command).map_err(|error| self.unwritable(&error))?;
-        match self.open.first_batch(&self.doing, &command).await? {
-            Ok((found, _)) => Ok(Some(found)),
+        match self.aggregated(stages).await? {
+            Ok(found) => Ok(Some(found)),
             Err(error) if is_unsupported(&error) || is_not_allowed(&error) => Ok(None),
             Err(error) => Err(self.open.explain(&error, &self.doing, 1)),
         }
+    }
+
+    /// The same, with the server's refusal as the inner error.
+    async fn aggregated(&self, stages: &[Document]) -> Result<Result<Vec<Document>, Error>, MongoError> {
+        let command = doc! { "aggregate": self.name, "pipeline": stages, "cursor": { "batchSize": 100_000 } };
+        let command = bson::RawDocumentBuf::try_from(&command).map_err(|error| self.unwritable(&error))?;
+        Ok(self.open.first_batch(&self.doing, &command).await?.map(|(found, _)| found))
     }
 
     /// All ids as ranges: so many in all, and one more for each type that is rare.

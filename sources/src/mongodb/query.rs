@@ -59,19 +59,19 @@ impl Changed {
 
     /// All documents but those that are known not to have changed: whose time is a date, and an earlier one. A time of
     /// another type, which a query cannot compare with a date, is read.
+    ///
+    /// The field itself stands outside of `$nor`, into which servers do not look for what an index could answer.
     pub(super) fn filter(&self) -> Document {
         let earlier = doc! { "$lt": DateTime::from_millis(self.since_millis) };
-        let mut unchanged = vec![doc! { &self.field: &earlier }];
-        if let Some((first, more)) = self.instead.split_first() {
-            let mut stands_in = doc! { &self.field: Bson::Null, first: &earlier };
-            let later: Vec<Document> =
-                more.iter().map(|field| doc! { "$or": [{ field: Bson::Null }, { field: &earlier }] }).collect();
-            if !later.is_empty() {
-                stands_in.insert("$and", later);
-            }
-            unchanged.push(stands_in);
+        let not_earlier = doc! { &self.field: { "$not": &earlier } };
+        let Some((first, more)) = self.instead.split_first() else { return not_earlier };
+        let mut stands_in = doc! { &self.field: Bson::Null, first: &earlier };
+        let later: Vec<Document> =
+            more.iter().map(|field| doc! { "$or": [{ field: Bson::Null }, { field: &earlier }] }).collect();
+        if !later.is_empty() {
+            stands_in.insert("$and", later);
         }
-        doc! { "$nor": unchanged }
+        doc! { "$and": [not_earlier, { "$nor": [stands_in] }] }
     }
 }
 
@@ -141,16 +141,19 @@ mod tests {
         let earlier = doc! { "$lt": date };
         assert_eq!(
             changed.filter(),
-            doc! { "$nor": [{ "updatedAt": &earlier }, { "updatedAt": null, "createdAt": &earlier }] }
+            doc! { "$and": [
+                { "updatedAt": { "$not": &earlier } },
+                { "$nor": [{ "updatedAt": null, "createdAt": &earlier }] },
+            ] }
         );
         let changed = Changed::of(Collection::Notifications, 5_999, None);
         let read = doc! { "$or": [{ "readAt": null }, { "readAt": &earlier }] };
         assert_eq!(
-            changed.filter().get_array("$nor").unwrap()[1],
-            doc! { "updatedAt": null, "createdAt": &earlier, "$and": [read] }.into()
+            changed.filter().get_array("$and").unwrap()[1],
+            doc! { "$nor": [{ "updatedAt": null, "createdAt": &earlier, "$and": [read] }] }.into()
         );
         let changed = Changed::of(Collection::Messages, 5_999, Some(&"seenAt".to_owned()));
-        assert_eq!(changed.filter(), doc! { "$nor": [{ "seenAt": &earlier }] });
+        assert_eq!(changed.filter(), doc! { "seenAt": { "$not": &earlier } });
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures::StreamExt;
 use mongodb::Client;
-use mongodb::error::Error;
+use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ClientOptions, SelectionCriteria};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use quickchat_environment::Secret;
@@ -90,8 +90,7 @@ impl Open {
         install_tls();
         let mut hidden = vec![settings.uri.clone()];
         let address = |error: &Error, hidden: &[Secret]| MongoError::Address { why: without(hidden, error) };
-        let mut options =
-            ClientOptions::parse(settings.uri.expose()).await.map_err(|error| address(&error, &hidden))?;
+        let mut options = resolve(&settings, &hidden).await?;
         hidden.extend(options.credential.as_ref().and_then(|it| it.password.clone()).map(Secret::from));
         options.app_name = options.app_name.or_else(|| Some("quickchat-etl".to_owned()));
         options.connect_timeout = options.connect_timeout.or(Some(CONNECT_TIMEOUT));
@@ -112,7 +111,12 @@ impl Open {
 
     /// The error of a command for people.
     pub(super) fn explain(&self, error: &Error, doing: &str, attempts: u32) -> MongoError {
-        explain(error, doing, without(&self.hidden, error), attempts)
+        explain(error, doing, self.words(error), attempts)
+    }
+
+    /// What the driver says, without secrets.
+    pub(super) fn words(&self, error: &Error) -> String {
+        without(&self.hidden, error)
     }
 
     /// Waits for the server, but not for ever.
@@ -137,15 +141,25 @@ impl Open {
     /// Sends a command to the database, again and again while its failure may pass. The outer error is final, the
     /// inner one is the server's refusal, for the caller to judge.
     pub(super) async fn command(&self, doing: &str, command: Document) -> Result<Result<Document, Error>, MongoError> {
-        self.repeat(doing, || async {
-            let database = self.client.database(&self.database);
-            let mut action = database.run_command(command.clone());
-            if let Some(criteria) = &self.criteria {
-                action = action.selection_criteria(criteria.clone());
-            }
-            action.await
-        })
-        .await
+        self.repeat(doing, || self.send(command.clone())).await
+    }
+
+    /// The same without repetitions.
+    pub(super) async fn command_once(
+        &self,
+        doing: &str,
+        command: Document,
+    ) -> Result<Result<Document, Error>, MongoError> {
+        self.wait(doing, self.send(command)).await
+    }
+
+    async fn send(&self, command: Document) -> Result<Document, Error> {
+        let database = self.client.database(&self.database);
+        let mut action = database.run_command(command);
+        if let Some(criteria) = &self.criteria {
+            action = action.selection_criteria(criteria.clone());
+        }
+        action.await
     }
 
     /// The first batch of a cursor, as documents; again as [`command`](Self::command).
@@ -173,7 +187,7 @@ impl Open {
         loop {
             match self.wait(doing, send()).await? {
                 Err(error) if outlook(&error) == Outlook::Passing && attempt < ATTEMPTS => {
-                    tracing::warn!(doing, attempt, error = %without(&self.hidden, &error), "MongoDB failed; trying again");
+                    tracing::warn!(doing, attempt, error = self.words(&error), "MongoDB failed; trying again");
                     tokio::time::sleep(pause(attempt)).await;
                     attempt += 1;
                 }
@@ -185,8 +199,46 @@ impl Open {
 
     /// Logs a failure that will be tried again.
     pub(super) fn note(&self, doing: &str, attempt: u32, error: &Error) {
-        tracing::warn!(doing, attempt, error = %without(&self.hidden, error), "MongoDB failed; going on behind the last document");
+        tracing::warn!(doing, attempt, error = self.words(error), "MongoDB failed; going on behind the last document");
     }
+}
+
+/// The settings that an address stands for. An address with `+srv` is asked of the name service, which may be unwell.
+async fn resolve(settings: &MongoSettings, hidden: &[Secret]) -> Result<ClientOptions, MongoError> {
+    let unreachable = |why: String| MongoError::Unreachable { doing: "looking MONGODB_URI up".to_owned(), why };
+    let mut attempt = 1;
+    loop {
+        let parsed = ClientOptions::parse(settings.uri.expose()).into_future();
+        let error = match tokio::time::timeout(settings.patience, parsed).await {
+            Ok(Ok(options)) => return Ok(options),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let why = format!("the name service has not answered for {} s", settings.patience.as_secs());
+                return Err(unreachable(why));
+            }
+        };
+        let why = without(hidden, &error);
+        match error.kind.as_ref() {
+            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) if attempt < ATTEMPTS => {
+                tracing::warn!(attempt, why, "MONGODB_URI cannot be looked up; trying again");
+                tokio::time::sleep(pause(attempt)).await;
+                attempt += 1;
+            }
+            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => return Err(unreachable(why)),
+            _ => return Err(MongoError::Address { why }),
+        }
+    }
+}
+
+/// A document; or at least its id, of one that is damaged. What cannot be decoded is put aside when it is read, and keeps
+/// nobody from planning the read.
+fn readable(document: &RawDocument) -> Document {
+    Document::try_from(document).unwrap_or_else(|_| {
+        let id = document.iter_elements().flatten().find(|element| element.key() == "_id");
+        let id = id.and_then(|id| Bson::try_from(id.value_utf8_lossy().ok()?).ok());
+        // An id that is nothing that could be read is of a rare type.
+        doc! { "_id": id.unwrap_or(Bson::Undefined) }
+    })
 }
 
 /// The documents of a batch, and what stands beside them in the reply's cursor.
@@ -195,7 +247,7 @@ fn documents(batch: &RawBatch) -> Result<(Vec<Document>, Document), Error> {
     for document in batch.doc_slices()? {
         let document = document?;
         if let Some(document) = document.as_document() {
-            found.push(Document::try_from(document)?);
+            found.push(readable(document));
         }
     }
     let mut beside = Document::new();
@@ -211,13 +263,12 @@ fn documents(batch: &RawBatch) -> Result<(Vec<Document>, Document), Error> {
 fn without(hidden: &[Secret], error: &Error) -> String {
     // Of the error only its kind: what else it shows is for debugging the driver.
     let mut text = error.kind.to_string();
-    // Long lists of what is known of every server say little; the beginning does.
-    let longest = text.floor_char_boundary(1_000);
-    text.truncate(longest);
     for secret in hidden {
         if !secret.expose().is_empty() {
             text = text.replace(secret.expose(), "…");
         }
     }
+    // Long lists of what is known of every server say little; the beginning does.
+    text.truncate(text.floor_char_boundary(1_000));
     text
 }

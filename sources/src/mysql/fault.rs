@@ -210,7 +210,9 @@ impl MySqlError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Unreachable { .. } | Self::Hangs { .. } | Self::Failing { .. } => Fault::External,
+            Self::Unreachable { .. } | Self::Hangs { .. } | Self::Failing { .. } | Self::Changed { .. } => {
+                Fault::External
+            }
             Self::Statement { .. } | Self::Answer { .. } => Fault::Internal,
             _ => Fault::User,
         }
@@ -324,8 +326,8 @@ mod tests {
             (server(1045, "28000"), Fault::User),
             (server(1049, "42000"), Fault::User),
             (server(1142, "42000"), Fault::User),
-            (server(1146, "42S02"), Fault::User),
-            (server(1054, "42S22"), Fault::User),
+            (server(1146, "42S02"), Fault::External),
+            (server(1054, "42S22"), Fault::External),
             (server(1064, "42000"), Fault::Internal),
             (about_tls.into(), Fault::User),
             (Error::Driver(DriverError::NoClientSslFlagFromServer), Fault::User),

@@ -272,13 +272,12 @@ impl Open {
     /// The driver's words without the address and the password, should it quote them.
     fn words(&self, error: &Error) -> String {
         let mut text = error.to_string();
-        let longest = text.floor_char_boundary(1_000);
-        text.truncate(longest);
         for secret in &self.hidden {
             if !secret.expose().is_empty() {
                 text = text.replace(secret.expose(), "…");
             }
         }
+        text.truncate(text.floor_char_boundary(1_000));
         text
     }
 }

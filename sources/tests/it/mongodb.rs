@@ -327,6 +327,25 @@ async fn a_broken_document_does_not_harm_its_neighbours() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_no_text_keeps_nobody_from_planning() {
+    let mut broken = bson::RawDocumentBuf::try_from(&user("user-z")).unwrap().into_bytes();
+    let last_of_id = broken.windows(2).position(|pair| pair == b"z\0").unwrap();
+    broken[last_of_id] = 0xff;
+    for without in [None, Some("$sample")] {
+        let script = Script::new().documents(USERS, users(300).into_iter().chain([user("user-a"), user("user-c")]));
+        let script = script.raw_document(USERS, Some("user-z".into()), broken.clone());
+        let server = start(match without {
+            Some(feature) => script.without(feature),
+            None => script,
+        });
+        let found = read_from(&server).await.unwrap();
+        assert_eq!(found.ids.len(), 302, "{without:?}");
+        assert_eq!(found.rejects.len(), 1, "{without:?}");
+        assert!(found.partitions > 5, "{without:?}: {}", found.partitions);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_collection_is_empty() {
     let server = start(Script::new().collection(USERS));
     let found = read_from(&server).await.unwrap();
