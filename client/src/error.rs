@@ -47,11 +47,21 @@ pub enum RunError {
     Source(#[from] SourceError),
     /// Deletions were to be detected in an export.
     #[error(
-        "cannot detect deletions for {job}: an export may be a part of the source, so what it lacks need not be gone; leave --detect-deletes out, or read the live systems"
+        "cannot detect deletions for {job}: an export may be a part of the source and an inventory an old one, so what they lack need not be gone; leave --detect-deletes out, or read the live systems"
     )]
     PartialSource {
         /// The job.
         job: String,
+    },
+    /// A source that should have something is empty.
+    #[error(
+        "cannot detect deletions for {job}: its source has nothing at all, while the table has {rows} rows; nothing was marked. Are address, database and name of the source right, and may this user read it?"
+    )]
+    NothingAtSource {
+        /// The job.
+        job: String,
+        /// Rows of its table.
+        rows: u64,
     },
     /// No source is configured for a job that reads one.
     #[error(
@@ -152,9 +162,11 @@ impl RunError {
                 quickchat_sources::Fault::External => ErrorClass::External,
                 quickchat_sources::Fault::Internal => ErrorClass::Internal,
             },
-            Self::NoSource { .. } | Self::PartialSource { .. } | Self::MissingInput { .. } | Self::AsOf { .. } => {
-                ErrorClass::User
-            }
+            Self::NoSource { .. }
+            | Self::PartialSource { .. }
+            | Self::NothingAtSource { .. }
+            | Self::MissingInput { .. }
+            | Self::AsOf { .. } => ErrorClass::User,
             Self::Quality { .. } => ErrorClass::Quality,
             Self::Plan { .. } | Self::Definition { .. } | Self::Counts { .. } | Self::Checks { .. } => {
                 ErrorClass::Internal

@@ -121,13 +121,27 @@ impl SourceInput<'_> {
         }
     }
 
-    /// The live system that it is read from, for telling it from another: `mongodb`, or the address of a media folder;
-    /// none for an export.
+    /// The live system that it is read from, for telling it from another: `mongodb`, with what is called there in another
+    /// way than usual, or the address of a media folder; none for an export.
     pub(crate) fn live_system(&self) -> Option<String> {
         match self.place {
             Place::Exports(_) => None,
-            Place::Live(_) => Some(self.collection.origin().name().to_owned()),
+            Place::Live(live) => {
+                let origin = self.collection.origin().name();
+                let names = live.names.get(&self.collection).map(LiveNames::to_string).unwrap_or_default();
+                Some(format!("{origin} {names}").trim_end().to_owned())
+            }
             Place::Media(media) => Some(media.folder.location()),
+        }
+    }
+
+    /// Whether what is not in it is gone: a live system has everything that there is now. An export may be a part, and
+    /// an inventory some days old.
+    pub(crate) fn is_whole_and_current(&self) -> bool {
+        match self.place {
+            Place::Exports(_) => false,
+            Place::Live(_) => true,
+            Place::Media(media) => media.folder.inventory().is_none(),
         }
     }
 

@@ -44,6 +44,19 @@ pub struct LiveNames {
     pub columns: BTreeMap<String, String>,
 }
 
+impl fmt::Display for LiveNames {
+    /// What decides which rows are read and what they hold, where it is not the usual; nothing if all is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = [("name", &self.name), ("changed-field", &self.changed_field)];
+        let settings = settings.into_iter().filter_map(|(setting, value)| Some((setting, value.as_ref()?)));
+        let columns = self.columns.iter().map(|(column, name)| (column.as_str(), name));
+        for (index, (setting, value)) in settings.chain(columns).enumerate() {
+            write!(f, "{}{setting}={value:?}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
 /// The live systems of this process, opened when they are first used. Cheap to clone; clones share what is open.
 #[derive(Clone, Default)]
 pub struct Connections {
@@ -136,4 +149,22 @@ pub(crate) fn patience() -> Result<Duration, EnvironmentError> {
 pub(crate) fn install_tls() {
     // Fails when one is chosen already, which is as good.
     let _chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_decide_what_is_read_are_told_apart() {
+        let usual = LiveNames::default();
+        assert_eq!(usual.to_string(), "");
+        assert_eq!(LiveNames { optional: true, ..usual.clone() }.to_string(), "");
+        let other = LiveNames {
+            name: Some("chat_users".to_owned()),
+            columns: BTreeMap::from([("external_id".to_owned(), "chat_user".to_owned())]),
+            ..usual
+        };
+        assert_eq!(other.to_string(), r#"name="chat_users" external_id="chat_user""#);
+    }
 }

@@ -2,10 +2,15 @@
 //!
 //! Extraction by watermark never sees a deletion, as what is gone has no time of change. So a run can be told to fetch
 //! all ids of a live system besides, and nothing but the ids: what the table has and the source has not is marked in a
-//! column that the table gets with the first such run. A row that comes back loses its mark with the next read of it.
+//! column that the table gets with the first such run. A row whose id is there again loses its mark: with the next read
+//! of it, or with the next comparison, as a document that was restored has an old time of change.
 //! The rows stay, and tables that read them are not changed by a mark: what a deletion means is the reader's to say.
 //!
-//! Ids are fetched after the documents, so a document that is written meanwhile is in the table or among the ids.
+//! Ids are fetched after the documents, so a document that is written meanwhile is in the table or among the ids; unless
+//! the ids come from a server that lags behind the one of the documents. The next comparison sets that right.
+//!
+//! A source without a single id is hardly ever one of which everything was deleted, but one whose name or address is
+//! wrong. Then nothing is marked, and the job fails.
 //!
 //! Rejected: a column that every bronze table always has. Most lakes are never compared, and a column of nothing but
 //! nulls would promise what nobody has looked at.
@@ -20,6 +25,7 @@ use datafusion::error::DataFusionError;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::prelude::{Expr, ident};
+use datafusion::scalar::ScalarValue;
 use quickchat_jobs::{Contract, Job};
 use quickchat_lake::operation::{CommitNote, Landed, Target, Upsert, Written};
 use quickchat_lake::scan::DeltaScan;
@@ -62,23 +68,69 @@ pub(super) fn has_mark(target: &Target) -> bool {
     target.schema.field_with_name(MARK).is_ok()
 }
 
-/// Marks the rows of a job's table that its source no longer has. `basis` is what the table's rows are known to come
-/// from; the marks change nothing of that.
-pub(super) async fn mark(run: &Run, job: &Job, plan: &IngestPlan<'_>, basis: &Basis) -> Result<Written, RunError> {
-    let lake = run.lake_for(job);
-    let target = with_mark(target(&run.root, job.contract()));
-    let Some(stored) = lake.tables().latest(&target.url).await? else { return Ok(Written::default()) };
-    let folder = run.landing(&format!("{}-ids", job.name().table()));
-    let ids = lake.land(plan.ids(), LANDING, &format!("{} (ids)", job.name()), &[], folder).await?;
-    let basis = Basis { base: Some(stored.version), ..basis.clone() };
-    let marked = mark_others(run, job, &target, &stored, &ids, &basis).await;
-    ids.remove(lake.tables()).await;
-    marked
-}
-
-async fn mark_others(
+/// Compares the rows of a job's table with the ids at its source: marks what is gone, and takes the mark from what is
+/// there again. `basis` is what the table's rows are known to come from; the marks change nothing of that. Gives how
+/// many rows were marked, and the table's version after it if there is a new one.
+pub(super) async fn mark(
     run: &Run,
     job: &Job,
+    plan: &IngestPlan<'_>,
+    basis: &Basis,
+) -> Result<(u64, Option<u64>), RunError> {
+    let lake = run.lake_for(job);
+    let folder = run.landing(&format!("{}-ids", job.name().table()));
+    let ids = lake.land(plan.ids(), LANDING, &format!("{} (ids)", job.name()), &[], folder).await?;
+    let compared = compare(run, job, &ids, basis).await;
+    ids.remove(lake.tables()).await;
+    compared
+}
+
+async fn compare(run: &Run, job: &Job, ids: &Landed, basis: &Basis) -> Result<(u64, Option<u64>), RunError> {
+    let target = with_mark(target(&run.root, job.contract()));
+    let (mut marked, mut version) = (0, None);
+    for finding in [Finding::Back, Finding::Gone] {
+        let Some(stored) = run.lake.tables().latest(&target.url).await? else { break };
+        let rows = stored.rows().unwrap_or_default();
+        if ids.read == 0 && rows > 0 {
+            return Err(RunError::NothingAtSource { job: job.name().to_string(), rows });
+        }
+        if finding == Finding::Back && stored.schema.field_with_name(MARK).is_err() {
+            continue;
+        }
+        let basis = Basis { base: Some(stored.version), ..basis.clone() };
+        let written = write(run, job, finding, &target, &stored, ids, &basis).await?;
+        version = written.version.or(version);
+        if finding == Finding::Gone {
+            marked = written.written;
+        }
+    }
+    Ok((marked, version))
+}
+
+/// What is found of a stored row among the ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// Its id is not among them, and it has no mark.
+    Gone,
+    /// Its id is among them, and it has a mark.
+    Back,
+}
+
+impl Finding {
+    /// What the commit of such rows is called. Each is another one of the same run to the same table: it must not be
+    /// taken for the first one's repetition.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "deletions",
+            Self::Back => "returns",
+        }
+    }
+}
+
+async fn write(
+    run: &Run,
+    job: &Job,
+    finding: Finding,
     target: &Target,
     stored: &PinnedTable,
     ids: &Landed,
@@ -86,35 +138,38 @@ async fn mark_others(
 ) -> Result<Written, RunError> {
     let lake = run.lake_for(job);
     let scan = DeltaScan::of(lake.tables(), stored).with_schema(&target.schema);
-    let query = gone(target, scan, ids.documents(lake.tables())).map_err(plan_error(job))?;
+    let query = found(finding, target, scan, ids.documents(lake.tables())).map_err(plan_error(job))?;
     let upsert =
         Upsert { target, query, landed: ids, ordinal: ORDINAL_COLUMN, newest: newest(job), ranges_known: false };
     let mut facts = basis.facts();
     facts.insert("idsAtSource".to_owned(), json!(ids.read));
-    // Another commit of the same run to the same table: it must not be taken for the first one's repetition.
-    let note = note!(run, &format!("{} (deletions)", target.name), &facts);
+    let note = note!(run, &format!("{} ({})", target.name, finding.name()), &facts);
     Ok(lake.upsert(&upsert, &note).await?)
 }
 
-/// The stored rows without a mark whose key is not among the ids, marked.
-fn gone(target: &Target, stored: DeltaScan, ids: DeltaScan) -> Result<LogicalPlan, DataFusionError> {
+/// The stored rows of which this is found, with the mark that they are to have.
+fn found(finding: Finding, target: &Target, stored: DeltaScan, ids: DeltaScan) -> Result<LogicalPlan, DataFusionError> {
     let listed = |key: &String| format!("_listed_{key}");
     let ids = LogicalPlanBuilder::scan("ids", provider_as_source(Arc::new(ids)), None)?
         .project(target.key.iter().map(|key| ident(key).alias(listed(key))))?
         .build()?;
     let on = (columns_of(&target.key), columns_of(&target.key.iter().map(listed).collect::<Vec<_>>()));
+    let (candidates, join, mark) = match finding {
+        Finding::Gone => (ident(MARK).is_null(), JoinType::LeftAnti, ScalarValue::from(true)),
+        Finding::Back => (ident(MARK).is_not_null(), JoinType::LeftSemi, ScalarValue::Boolean(None)),
+    };
     let mut columns: Vec<Expr> = Vec::with_capacity(target.schema.fields().len() + 1);
     for field in target.schema.fields() {
         columns.push(match field.name().as_str() {
-            MARK => lit(true).alias(MARK),
+            MARK => lit(mark.clone()).alias(MARK),
             name => ident(name),
         });
     }
     let order = target.key.iter().map(|key| ident(key).sort(true, true)).collect();
     let number = row_number().order_by(order).build()?.alias("_number");
     let rows = LogicalPlanBuilder::scan("stored", provider_as_source(Arc::new(stored)), None)?
-        .filter(ident(MARK).is_null())?
-        .join(ids, JoinType::LeftAnti, on, None)?
+        .filter(candidates)?
+        .join(ids, join, on, None)?
         .window([number])?;
     columns.push(cast(ident("_number"), DataType::Int64).alias(ORDINAL_COLUMN));
     rows.project(columns)?.build()

@@ -70,7 +70,7 @@ impl IngestPlan<'_> {
 /// Compares the source with what the table has taken in; lists files and reads none.
 pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPlan<'a>, RunError> {
     let source = run.sources.input(job)?;
-    if run.detect_deletions && source.live_system().is_none() {
+    if run.detect_deletions && !source.is_whole_and_current() {
         return Err(RunError::PartialSource { job: job.name().to_string() });
     }
     let stored = run.pins.look(run.lake.tables(), &target(&run.root, job.contract()).url).await?;
@@ -148,9 +148,9 @@ async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &Ingest
     if !run.detect_deletions {
         return Ok(counts);
     }
-    let marked = deletions::mark(run, job, plan, &basis).await?;
-    let version = marked.version.or(counts.written.version);
-    Ok(Counts { marked: marked.written, written: Written { version, ..counts.written }, ..counts })
+    let (marked, version) = deletions::mark(run, job, plan, &basis).await?;
+    let version = version.or(counts.written.version);
+    Ok(Counts { marked, written: Written { version, ..counts.written }, ..counts })
 }
 
 fn basis(run: &Run, job: &Job, landed: &Landed, plan: &IngestPlan<'_>) -> Basis {

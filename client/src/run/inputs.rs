@@ -7,7 +7,7 @@ use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use quickchat_jobs::{Job, TableName};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::PinnedTable;
@@ -34,16 +34,18 @@ impl Inputs {
     /// Pins every table that `job` reads.
     pub(super) async fn pin(run: &Run, job: &Job) -> Result<Self, RunError> {
         let names = job.reads().iter().filter(|name| !name.is_source());
-        let tables = try_join_all(names.map(async |name| {
+        let pinned = join_all(names.map(async |name| {
             let url = run.root.table(name.schema(), name.table());
             let pinned = run.pinned(&url).await?.ok_or_else(|| RunError::MissingInput {
                 job: job.name().to_string(),
                 table: name.to_string(),
                 lake: run.root.to_string(),
             })?;
-            Ok::<_, RunError>(Input { name: name.clone(), pinned })
+            Ok(Input { name: name.clone(), pinned })
         }))
-        .await?;
+        .await;
+        // Of several that are missing always the same one is told.
+        let tables = pinned.into_iter().collect::<Result<Vec<_>, RunError>>()?;
         let itself = match job.reads_itself() {
             true => Some(itself(run, job).await?),
             false => None,

@@ -1,8 +1,9 @@
 //! What a table has taken in of its source already.
 //!
-//! Of a live system it is known by the newest change that was seen, and only which kind of system it was: a table that
-//! was filled from an export is read as a whole from the live system once, as nobody knows what the export had left
-//! out.
+//! Of a live system it is known by the newest change that was seen, which kind of system it was, and what was read there
+//! by other names than usual: a table that was filled from an export or from another collection is read as a whole once,
+//! as nobody knows what those had left out. Where the system is is not known to the process that runs jobs; whoever has
+//! it moved to other data asks for a full refresh.
 //!
 //! A file is known by its path and by a tag of the store that changes whenever the content may have: an export that
 //! grew by a file costs reading that file. A file that itself grew is read as a whole; the merge by key finds what is
@@ -25,7 +26,7 @@ const TOGETHER: &str = "*";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum TakenIn {
-    /// Of a live system: its kind, or the address of a media folder. The path of a file is never `live`.
+    /// Of a live system: its kind and names, or the address of a media folder. The path of a file is never `live`.
     Live { live: String },
     /// Of an export.
     Files(SourceFiles),

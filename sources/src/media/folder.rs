@@ -89,7 +89,8 @@ impl MediaFolder {
     }
 
     /// The address of the inventory's manifest, if one is read.
-    pub(super) fn inventory(&self) -> Option<&str> {
+    #[must_use]
+    pub fn inventory(&self) -> Option<&str> {
         self.inventory.as_deref()
     }
 
