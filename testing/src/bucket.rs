@@ -163,6 +163,6 @@ impl Drop for Bucket {
             let objects = store.list(None).map_ok(|object| object.location).boxed();
             store.delete_stream(objects).collect().await
         });
-        let _gone = self.server.ask("s3", "DELETE", &format!("/{}", self.name), "");
+        let _gone = self.server.try_ask("s3", "DELETE", &format!("/{}", self.name), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
-use object_store::client::{HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
+use object_store::client::{HttpConnector, HttpError, HttpRequest, HttpRequestBody, ReqwestConnector};
 
 const REGION: &str = "us-east-1";
 
@@ -50,8 +50,22 @@ impl S3Server {
     }
 
     /// Asks the server, as its owner, and gives status and body.
+    ///
+    /// # Panics
+    /// When it does not answer.
     #[must_use]
     pub fn ask(&self, service: &'static str, method: &str, path_and_query: &str, body: &str) -> (u16, String) {
+        self.try_ask(service, method, path_and_query, body).unwrap()
+    }
+
+    /// The same of a server that may be gone.
+    pub(crate) fn try_ask(
+        &self,
+        service: &'static str,
+        method: &str,
+        path_and_query: &str,
+        body: &str,
+    ) -> Result<(u16, String), HttpError> {
         let mut request = HttpRequest::new(HttpRequestBody::from(body.to_owned()));
         *request.method_mut() = method.parse().unwrap();
         *request.uri_mut() = format!("{}{path_and_query}", self.endpoint).parse().unwrap();
@@ -64,9 +78,9 @@ impl S3Server {
         AwsAuthorizer::new(&credential, service, REGION).authorize(&mut request, None);
         let client = ReqwestConnector::default().connect(&ClientOptions::new().with_allow_http(true)).unwrap();
         wait(async move {
-            let response = client.execute(request).await.unwrap();
+            let response = client.execute(request).await?;
             let status = response.status().as_u16();
-            (status, String::from_utf8_lossy(&response.into_body().bytes().await.unwrap()).into_owned())
+            Ok((status, String::from_utf8_lossy(&response.into_body().bytes().await?).into_owned()))
         })
     }
 

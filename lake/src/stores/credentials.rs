@@ -22,7 +22,7 @@ use object_store::{BackoffConfig, ClientOptions, CredentialProvider, RetryConfig
 use parking_lot::Mutex;
 use quickchat_environment::EnvironmentError;
 
-use super::fault::no_credentials;
+use super::fault::{no_credentials, silent};
 use super::profile::{Profile, ProfileError};
 
 /// How long keys are used before they are looked up again: rotation leaves minutes, and a look costs three small files.
@@ -30,6 +30,10 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// How long it is believed that there is no metadata service. Every request would otherwise wait for it anew.
 const ABSENT: Duration = Duration::from_secs(20);
+
+/// How long keys of the metadata service serve after it has given them: it is asked anew when they have five minutes
+/// left, so they are good for as much when it does not answer.
+const STILL_GOOD: Duration = Duration::from_secs(4 * 60);
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +93,7 @@ pub(super) fn provider(builder: AmazonS3Builder, bucket: &str) -> Result<AwsCred
         return Err(CredentialsError::None);
     }
     let inner = by_platform(builder.with_client_options(metadata_options()).with_retry(metadata_retry()))?;
-    Ok(Arc::new(Metadata { inner, bucket: bucket.to_owned(), absent: Mutex::default() }))
+    Ok(Arc::new(Metadata::new(inner, bucket)))
 }
 
 /// The metadata service is on the same machine: it answers at once, or it is not there.
@@ -167,18 +171,40 @@ impl<F: Fn() -> Result<AwsCredential, CredentialsError> + Send + Sync> Credentia
     }
 }
 
-/// The instance's metadata service, the last resort. Where it is not, nothing is configured, and that is what is said.
+/// The instance's metadata service, the last resort. Where it never was, nothing is configured, and that is what is said.
+/// Where it was and is silent, its last keys serve on: they are asked for again well before they expire.
 #[derive(Debug)]
 struct Metadata {
     inner: AwsCredentialProvider,
     bucket: String,
-    absent: Mutex<Option<(Instant, String)>>,
+    known: Mutex<Known>,
+}
+
+/// What is known of the metadata service.
+#[derive(Debug, Default)]
+struct Known {
+    /// Why it gave no keys when it was asked last, and when that was.
+    failed: Option<(Instant, String)>,
+    /// The keys that it gave, and when they were last known to be good for some minutes.
+    keys: Option<(Instant, Arc<AwsCredential>)>,
 }
 
 impl Metadata {
-    fn none(&self, why: &str) -> object_store::Error {
-        let why = format!("{}; this machine's metadata service has none either ({why})", CredentialsError::None);
-        no_credentials(&self.bucket, why)
+    fn new(inner: AwsCredentialProvider, bucket: &str) -> Self {
+        Self { inner, bucket: bucket.to_owned(), known: Mutex::default() }
+    }
+
+    /// What is had without asking.
+    fn instead(&self, why: &str) -> object_store::Result<Arc<AwsCredential>> {
+        match &self.known.lock().keys {
+            Some((since, keys)) if since.elapsed() < STILL_GOOD => Ok(Arc::clone(keys)),
+            Some(_) => Err(silent(why)),
+            None => {
+                let why =
+                    format!("{}; this machine's metadata service has none either ({why})", CredentialsError::None);
+                Err(no_credentials(&self.bucket, why))
+            }
+        }
     }
 }
 
@@ -187,15 +213,28 @@ impl CredentialProvider for Metadata {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let known = self.absent.lock().clone().filter(|(since, _)| since.elapsed() < ABSENT);
-        if let Some((_, why)) = known {
-            return Err(self.none(&why));
+        let failed = self.known.lock().failed.clone().filter(|(since, _)| since.elapsed() < ABSENT);
+        if let Some((_, why)) = failed {
+            return self.instead(&why);
         }
-        self.inner.get_credential().await.map_err(|error| {
-            let why = error.to_string();
-            *self.absent.lock() = Some((Instant::now(), why.clone()));
-            self.none(&why)
-        })
+        let given = self.inner.get_credential().await;
+        match given {
+            Ok(keys) => {
+                let keys_now = (Instant::now(), Arc::clone(&keys));
+                *self.known.lock() = Known { failed: None, keys: Some(keys_now) };
+                Ok(keys)
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let mut known = self.known.lock();
+                known.failed = Some((Instant::now(), why.clone()));
+                if known.keys.is_some() {
+                    tracing::warn!(why, "this machine's metadata service gives no credentials for S3 any more");
+                }
+                drop(known);
+                self.instead(&why)
+            }
+        }
     }
 }
 
@@ -221,5 +260,48 @@ mod tests {
         broken.store(true, Ordering::Relaxed);
         age();
         assert_eq!(reread.current().key_id, "new");
+    }
+
+    /// A service that gives keys or does not answer.
+    #[derive(Debug, Default)]
+    struct Service {
+        is_silent: AtomicBool,
+    }
+
+    #[async_trait]
+    impl CredentialProvider for Service {
+        type Credential = AwsCredential;
+
+        async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+            match self.is_silent.load(Ordering::Relaxed) {
+                true => Err(object_store::Error::Generic { store: "S3", source: "no answer".into() }),
+                false => Ok(Arc::new(keys("role"))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_metadata_service_that_is_silent_for_a_while_is_waited_for() {
+        let service = Arc::new(Service::default());
+        let metadata = Metadata::new(Arc::clone(&service) as _, "b");
+        assert_eq!(metadata.get_credential().await.unwrap().key_id, "role");
+        service.is_silent.store(true, Ordering::Relaxed);
+        assert_eq!(metadata.get_credential().await.unwrap().key_id, "role");
+        // In the end they are too old, which is no refusal.
+        metadata.known.lock().keys.as_mut().unwrap().0 = Instant::now().checked_sub(STILL_GOOD).unwrap();
+        let error = metadata.get_credential().await.unwrap_err();
+        assert!(super::super::passes(&error), "{error}");
+        assert!(error.to_string().contains("no answer"), "{error}");
+        // It is asked again after a while.
+        service.is_silent.store(false, Ordering::Relaxed);
+        metadata.known.lock().failed.as_mut().unwrap().0 = Instant::now().checked_sub(ABSENT).unwrap();
+        assert_eq!(metadata.get_credential().await.unwrap().key_id, "role");
+    }
+
+    #[tokio::test]
+    async fn where_no_metadata_service_ever_was_nothing_is_configured() {
+        let metadata = Metadata::new(Arc::new(Service { is_silent: AtomicBool::new(true) }), "b");
+        let error = metadata.get_credential().await.unwrap_err();
+        assert!(!super::super::passes(&error) && error.to_string().contains("set AWS_ACCESS_KEY_ID"), "{error}");
     }
 }

@@ -97,6 +97,12 @@ pub(super) fn no_credentials(bucket: &str, why: impl fmt::Display) -> Error {
     Error::Unauthenticated { path: bucket.to_owned(), source: Box::new(Fault { passes: false, words }) }
 }
 
+/// A failure of what gives credentials, which may answer later.
+pub(super) fn silent(why: &str) -> Error {
+    let words = format!("this machine's metadata service gives no credentials any more ({why})");
+    Error::Generic { store: "S3", source: Box::new(Fault { passes: true, words }) }
+}
+
 fn refused(path: String, bucket: &str, text: &str, code: &str) -> Error {
     let words = match advice(bucket, text, code) {
         Some(advice) => format!("{advice} ({})", readable(text)),
