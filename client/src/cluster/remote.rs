@@ -35,6 +35,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// The window of the whole connection is without a bound, or a few results that nobody reads just now would fill it and
 /// hold up every other answer; each stream has a bound of its own.
 const CONNECTION_WINDOW: u32 = i32::MAX as u32;
+/// How often a scheduler from which an answer is awaited is asked for a sign of life.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// For how long a count of the cluster's slots is good enough to plan with.
 const SLOTS_ARE_FRESH: Duration = Duration::from_secs(2);
 
@@ -90,6 +92,8 @@ impl SchedulerConnection {
             let endpoint = create_grpc_client_endpoint(url.endpoint(), Some(&client))
                 .map_err(|error| unreachable(url, error))?
                 .connect_timeout(left)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW);
             // Connected on the cluster's runtime, because the connection dies with the runtime that opened it.

@@ -43,7 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct SubmitOptions {
     /// Name shown in lists of jobs.
     pub name: String,
-    /// How long the job may take; then it is cancelled. `None` sets no limit.
+    /// How long the job may take, with the fetching of its result by [`Submitted::collect`]; then it is cancelled. `None`
+    /// sets no limit.
     pub deadline: Option<Duration>,
     /// Session settings of this job alone, such as `datafusion.execution.target_partitions`.
     pub settings: Vec<(String, String)>,
@@ -128,7 +129,7 @@ impl Submitted {
         loop {
             let lost = match self.result_places().await? {
                 None => None,
-                Some(places) => match self.fetch_all(places).await {
+                Some(places) => match self.in_time(self.fetch_all(places)).await? {
                     Ok(batches) => return Ok(batches),
                     Err(error) => Some(error),
                 },
@@ -198,7 +199,7 @@ impl Submitted {
                 && self.pace.elapsed() >= deadline
             {
                 self.cancel().await?;
-                return Err(ClusterError::Deadline { job: self.name.clone(), job_id, deadline });
+                return Err(self.too_late(deadline));
             }
             let trouble = match self.cluster.parts.scheduler.status(&job_id).await {
                 Ok(Some(status)) => match status.status {
@@ -217,6 +218,17 @@ impl Submitted {
             }
             self.pace.wait().await;
         }
+    }
+
+    /// Waits for what comes after the job's end, for as long as its deadline leaves.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, ClusterError> {
+        let Some(deadline) = self.deadline else { return Ok(work.await) };
+        let left = deadline.saturating_sub(self.pace.elapsed());
+        tokio::time::timeout(left, work).await.map_err(|_| self.too_late(deadline))
+    }
+
+    fn too_late(&self, deadline: Duration) -> ClusterError {
+        ClusterError::Deadline { job: self.name.clone(), job_id: self.job_id(), deadline }
     }
 
     async fn run_again(&self) -> Result<(), ClusterError> {

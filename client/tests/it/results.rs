@@ -14,9 +14,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::CsvReadOptions;
 use futures::TryStreamExt;
 use prost::Message;
-use quickchat_client::cluster::{Cluster, EmbeddedOptions};
+use quickchat_client::cluster::{Cluster, ClusterError, EmbeddedOptions, SubmitOptions};
+use quickchat_executor::SchedulerUrl;
 use tonic::Code;
 use tonic::transport::Channel;
+
+use crate::forward::{Failure, Forwarder};
 
 /// Files of the table that the tests read; each is a partition of the result.
 const FILES: i64 = 6;
@@ -65,10 +68,7 @@ async fn the_scheduler_serves_recorded_results_and_is_no_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_is_read_slowly_holds_up_no_other() {
     let cluster = cluster().await;
-    // Some three megabytes a file, which do not compress.
-    let wide: Vec<String> =
-        (0..20).map(|n| format!("v * 6364136223846793005 + {n} * 1442695040888963407 as c{n}")).collect();
-    let (_data, plan) = numbers(&cluster, &format!("select {} from numbers", wide.join(", "))).await;
+    let (_data, plan) = numbers(&cluster, &wide()).await;
     let slow = cluster.submit(&plan, "slow reader").await.unwrap();
     let mut batches = slow.stream().await.unwrap();
     let patience = Duration::from_secs(60);
@@ -86,6 +86,22 @@ async fn a_result_that_is_read_slowly_holds_up_no_other() {
     let rows = first.num_rows() + rest.iter().map(RecordBatch::num_rows).sum::<usize>();
     assert_eq!(rows as i64, FILES * ROWS_PER_FILE);
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_counts_for_the_fetching_of_a_result_too() {
+    let behind = cluster().await;
+    let scheduler = behind.url().endpoint();
+    let way = Forwarder::failing(scheduler.strip_prefix("http://").unwrap(), 1 << 20, Failure::Hang);
+    let cluster = Cluster::connect(&SchedulerUrl::new("127.0.0.1", way.port)).await.unwrap();
+    let (_data, plan) = numbers(&cluster, &wide()).await;
+    let options = SubmitOptions { deadline: Some(Duration::from_secs(10)), ..SubmitOptions::named("hanging result") };
+    let job = cluster.submit_with(&plan, options).await.unwrap();
+    let error = job.collect().await.unwrap_err();
+    assert!(matches!(error, ClusterError::Deadline { .. }), "{error:?}");
+    assert!(!places(&behind, &job.job_id()).await.is_empty(), "it was not the job that took so long");
+    drop(job);
+    behind.stop().await;
 }
 
 /// Ballista's own way to a result, without a name and progress, is told to go by the scheduler too.
@@ -117,6 +133,12 @@ async fn numbers(cluster: &Cluster, sql: &str) -> (tempfile::TempDir, LogicalPla
     session.register_csv("numbers", folder.path().to_str().unwrap(), CsvReadOptions::new()).await.unwrap();
     let plan = session.sql(sql).await.unwrap().into_unoptimized_plan();
     (folder, plan)
+}
+
+/// A query of some three megabytes a file, which do not compress.
+fn wide() -> String {
+    let columns = (0..20).map(|n| format!("v * 6364136223846793005 + {n} * 1442695040888963407 as c{n}"));
+    format!("select {} from numbers", columns.collect::<Vec<_>>().join(", "))
 }
 
 async fn places(cluster: &Cluster, job_id: &str) -> Vec<PartitionLocation> {
