@@ -26,7 +26,7 @@ pub enum ClusterError {
     /// Nobody answers at the scheduler's address.
     #[error(
         "cannot reach the scheduler at {url}; is quickchat-scheduler running there, and is the address right \
-         (--scheduler-url, SCHEDULER_URL)?"
+         (--scheduler, SCHEDULER_URL)?"
     )]
     Unreachable {
         /// The address.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fixtures::{RANDOM_AS_OF, SAMPLE_AS_OF, job, pipeline, sample, select, steps};
 use crate::lake::{Tables, assert_no_landing, copy, data_files, difference, files};
-use crate::process::{Running, run, scratch};
+use crate::process::{Running, run, scratch, until};
 use crate::remote::Remote;
 
 /// Law 1: running twice with the same inputs and `as_of` changes nothing.
@@ -153,11 +153,15 @@ fn a_run_that_dies_anywhere_leaves_only_whole_tables() {
     copy(&steps.lakes[0], &lake);
     let (old, new) = (&steps.tables[0], &steps.tables[1]);
     let points = kill_points(4);
-    println!("killed at these shares of an undisturbed run: {points:?}");
+    println!("killed at these shares of an undisturbed run's messages, and some seconds later: {points:?}");
     let mut hits = 0;
-    for point in points {
-        let client = Running::start(&mut pipeline(&steps.exports[1], &lake, RANDOM_AS_OF));
-        std::thread::sleep(Duration::from_secs_f64(steps.second_run_seconds * point));
+    for (point, later) in points {
+        let mut client = Running::start(&mut pipeline(&steps.exports[1], &lake, RANDOM_AS_OF));
+        let messages = (steps.second_run_messages as f64 * point) as usize;
+        until("the moment of the kill", Duration::from_secs(200), || {
+            client.messages() >= messages || !client.is_running()
+        });
+        std::thread::sleep(Duration::from_secs_f64(later));
         hits += u32::from(client.kill());
         let found = Tables::read(&lake);
         assert_eq!(found.0.keys().collect::<Vec<_>>(), new.0.keys().collect::<Vec<_>>());
@@ -174,13 +178,14 @@ fn a_run_that_dies_anywhere_leaves_only_whole_tables() {
     Tables::read(&lake).assert_same_rows(new, "completed and undisturbed");
 }
 
-/// Random points of time, one in each of `count` equal parts of a run.
-fn kill_points(count: u32) -> Vec<f64> {
+/// Random points of a run, one in each of `count` equal parts of it but for its last tenth, and seconds to wait there. A
+/// run is measured by what it says: how long it takes depends on what else the machine does.
+fn kill_points(count: u32) -> Vec<(f64, f64)> {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let mut state = u64::from(clock.subsec_nanos());
     let mut random = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         f64::from(u32::try_from(state >> 32).unwrap()) / f64::from(u32::MAX)
     };
-    (0..count).map(|part| (f64::from(part) + random()) / f64::from(count)).collect()
+    (0..count).map(|part| ((f64::from(part) + random()) / f64::from(count) * 0.9, random() * 0.3)).collect()
 }

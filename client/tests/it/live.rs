@@ -355,7 +355,7 @@ fn the_doctor_tells_what_works() {
     assert_eq!(of(&findings, "media")["state"], "ok");
     let mut command = etl(&["doctor", "--lake"]);
     let ended = run(command.arg(&lake).args(["--scheduler", "http://127.0.0.1:9"])).expect(4);
-    assert!(ended.stdout.contains("http://127.0.0.1:9"), "{ended}");
+    assert!(ended.stdout.contains("cluster: cannot reach the scheduler at df://127.0.0.1:9"), "{ended}");
     let mut command = etl(&["doctor", "--lake"]);
     let uri = "mongodb://reader:CANARY@127.0.0.1:9/?serverSelectionTimeoutMS=500";
     let ended = run(command.arg(&lake).env("MONGODB_URI", uri)).expect(4);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,13 @@ pub struct Running {
     command: String,
     started: Instant,
     child: Child,
-    output: Option<[JoinHandle<String>; 2]>,
+    output: [Output; 2],
+}
+
+/// What a process says on one of its ways, read on a thread.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -118,13 +125,18 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        let output = [reader(child.stdout.take().unwrap()), reader(child.stderr.take().unwrap())];
-        Self { command: name, started: Instant::now(), child, output: Some(output) }
+        let output = [Output::of(child.stdout.take().unwrap()), Output::of(child.stderr.take().unwrap())];
+        Self { command: name, started: Instant::now(), child, output }
     }
 
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// How many lines of messages it has said so far.
+    pub fn messages(&self) -> usize {
+        self.output[1].bytes.lock().unwrap().iter().filter(|byte| **byte == b'\n').count()
     }
 
     /// Sends a signal, such as `INT`.
@@ -149,7 +161,7 @@ impl Running {
             assert!(self.started.elapsed() < DEADLINE, "{} hangs", self.command);
             std::thread::sleep(Duration::from_millis(10));
         };
-        let [stdout, stderr] = self.output.take().unwrap().map(|reader| reader.join().unwrap());
+        let [stdout, stderr] = self.output.each_mut().map(Output::all);
         Ended { command: std::mem::take(&mut self.command), code: status.code(), stdout, stderr }
     }
 
@@ -167,12 +179,26 @@ impl Drop for Running {
     }
 }
 
-fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        pipe.read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+impl Output {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&bytes);
+        let reading = std::thread::spawn(move || {
+            let mut buffer = vec![0; 8 << 10];
+            while let length @ 1.. = pipe.read(&mut buffer).unwrap() {
+                read.lock().unwrap().extend_from_slice(&buffer[..length]);
+            }
+        });
+        Self { bytes, reading: Some(reading) }
+    }
+
+    /// Everything, once the process has ended.
+    fn all(&mut self) -> String {
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
 }
 
 /// Sends a signal to one process.
