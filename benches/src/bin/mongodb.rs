@@ -8,6 +8,7 @@
 //! database is slower than that. With `--server` it is the one that `MONGODB_URI` names, into which the documents are
 //! put first; what is then left of a round's time beside CPU time is waiting for it. 1 MB is 1,000,000 bytes.
 
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -127,6 +128,11 @@ fn sample(options: &Options) -> Result<Vec<RawDocumentBuf>> {
             let Bson::Document(document) = Bson::try_from(value)? else { bail!("a line is no document") };
             documents.push(RawDocumentBuf::try_from(&document)?);
         }
+    }
+    if options.server {
+        // An export holds some documents in several versions, a server has one of each.
+        let mut seen = HashSet::new();
+        documents.retain(|document| seen.insert(document.get("_id").map(|id| format!("{id:?}")).unwrap_or_default()));
     }
     Ok(documents)
 }
