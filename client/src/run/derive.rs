@@ -33,8 +33,14 @@ pub(super) async fn derive(run: &Run, job: &Job) -> Result<Counts, RunError> {
     if let Some(stored) = &stored {
         target.check_is_ours(stored)?;
     }
-    let inputs = Inputs::pin(run, job).await?;
-    let (mut decision, known) = decide(run, job, &inputs, stored.as_deref()).await?;
+    let mut inputs = Inputs::pin(run, job).await?;
+    let (mut decision, mut known) = decide(run, job, &inputs, stored.as_deref()).await?;
+    if let Some(basis) = &known
+        && inputs.look_behind(run, basis).await?
+    {
+        inputs = Inputs::pin(run, job).await?;
+        (decision, known) = decide(run, job, &inputs, stored.as_deref()).await?;
+    }
     let mut concerned = BTreeSet::new();
     if let (Decision::Incremental(increment), Some(stored)) = (&decision, &stored) {
         match units::resolve(run, job, &inputs, increment, stored).await? {

@@ -13,7 +13,7 @@ use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::snapshot::PinnedTable;
 
 use super::Run;
-use super::basis::InputVersion;
+use super::basis::{Basis, InputVersion};
 use super::target::target;
 use crate::error::RunError;
 
@@ -58,6 +58,20 @@ impl Inputs {
     /// The tables.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Input> {
         self.tables.iter()
+    }
+
+    /// Looks anew at those from whose later versions the job's table was computed already: by another run, after this one
+    /// had looked. Says whether there are such.
+    pub(super) async fn look_behind(&self, run: &Run, basis: &Basis) -> Result<bool, RunError> {
+        let mut is_behind = false;
+        for Input { name, pinned } in &self.tables {
+            let Some(known) = basis.inputs.get(&name.to_string()) else { continue };
+            if known.id == pinned.metadata.id() && known.version > pinned.version {
+                run.pins.look(run.lake.tables(), &pinned.url).await?;
+                is_behind = true;
+            }
+        }
+        Ok(is_behind)
     }
 
     /// The table of that name.

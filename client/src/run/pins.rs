@@ -2,7 +2,8 @@
 //!
 //! All jobs of a run read the same version of a table, the one that was the newest when the run first looked, or the one
 //! that the run has made of it. So tables that are computed from the same others agree, whatever is committed from
-//! elsewhere meanwhile; that is for the next run. To look for each job anew was rejected: two of a run's tables might
+//! elsewhere meanwhile; that is for the next run. Only where another run has already computed a table from later versions
+//! this one takes these too, rather than compute it back. To look for each job anew was rejected: two of a run's tables might
 //! then come from different versions of a third, and of the requests to the store that a run with nothing to do makes,
 //! such looks were a third.
 
