@@ -55,13 +55,11 @@ pub enum RunError {
     },
     /// A source that should have something is empty.
     #[error(
-        "cannot detect deletions for {job}: its source has nothing at all, while the table has {rows} rows; nothing was marked. Are address, database and name of the source right, and may this user read it?"
+        "cannot detect deletions for {job}: its source has nothing at all, while the table has rows; nothing was marked. Are address, database and name of the source right, and may this user read it?"
     )]
     NothingAtSource {
         /// The job.
         job: String,
-        /// Rows of its table.
-        rows: u64,
     },
     /// No source is configured for a job that reads one.
     #[error(

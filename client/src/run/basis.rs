@@ -122,6 +122,17 @@ impl Basis {
         })
     }
 
+    /// The basis of this run's next commit to the same table, after one that made `version`. Where somebody else's came
+    /// in between it stays what it was, for the next run to notice.
+    pub(super) fn after(self, version: Option<u64>) -> Self {
+        let base = match (self.base, version) {
+            (None, Some(0)) => Some(0),
+            (Some(base), Some(version)) if version == base + 1 => Some(version),
+            (base, _) => base,
+        };
+        Self { base, ..self }
+    }
+
     /// The basis of the newest version of a table, or why there is none to build on.
     pub(super) async fn of(tables: &Tables, table: &PinnedTable) -> Result<Result<Self, Reason>, RunError> {
         let note = tables.last_note(&table.url, table.version, COMMIT_KEY).await?;
@@ -140,6 +151,33 @@ impl Basis {
                 None => Ok(Err(Reason::NoBasis)),
             },
             _ => Ok(Ok(basis)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_commit_right_behind_the_base_is_taken_for_ones_own() {
+        let basis = |base| Basis {
+            as_of_micros: 0,
+            definition: "job".to_owned(),
+            inputs: BTreeMap::new(),
+            source: None,
+            watermark: None,
+            base,
+        };
+        for (base, version, after) in [
+            (None, Some(0), Some(0)),
+            (None, None, None),
+            (Some(4), Some(5), Some(5)),
+            (Some(4), None, Some(4)),
+            // Somebody else's version 5 came in between.
+            (Some(4), Some(6), Some(4)),
+        ] {
+            assert_eq!(basis(base).after(version).base, after, "{base:?}, {version:?}");
         }
     }
 }

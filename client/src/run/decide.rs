@@ -104,7 +104,7 @@ pub enum Reason {
     },
     /// The job's query, columns or functions are others than before.
     DefinitionChanged,
-    /// The rows came from an export before, or from another kind of system.
+    /// The rows came from an export before, from another kind of system, or by other names.
     SourceChanged,
     /// An input is not the table that it was.
     InputReplaced {

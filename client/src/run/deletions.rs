@@ -69,42 +69,45 @@ pub(super) fn has_mark(target: &Target) -> bool {
 }
 
 /// Compares the rows of a job's table with the ids at its source: marks what is gone, and takes the mark from what is
-/// there again. `basis` is what the table's rows are known to come from; the marks change nothing of that. Gives how
-/// many rows were marked, and the table's version after it if there is a new one.
+/// there again. `basis` is what the table's rows are known to come from, up to this run's own last commit; the marks
+/// change nothing of that. Gives how many rows were marked, and the table's version after it if there is a new one.
 pub(super) async fn mark(
     run: &Run,
     job: &Job,
     plan: &IngestPlan<'_>,
-    basis: &Basis,
+    basis: Basis,
 ) -> Result<(u64, Option<u64>), RunError> {
     let lake = run.lake_for(job);
+    let target = with_mark(target(&run.root, job.contract()));
+    // Before the ids are fetched: what is stored afterwards may be of documents that came afterwards.
+    let Some(stored) = lake.tables().latest(&target.url).await? else { return Ok((0, None)) };
     let folder = run.landing(&format!("{}-ids", job.name().table()));
     let ids = lake.land(plan.ids(), LANDING, &format!("{} (ids)", job.name()), &[], folder).await?;
-    let compared = compare(run, job, &ids, basis).await;
+    let compared = compare(run, job, &target, &stored, &ids, basis).await;
     ids.remove(lake.tables()).await;
     compared
 }
 
-async fn compare(run: &Run, job: &Job, ids: &Landed, basis: &Basis) -> Result<(u64, Option<u64>), RunError> {
-    let target = with_mark(target(&run.root, job.contract()));
-    let (mut marked, mut version) = (0, None);
-    for finding in [Finding::Back, Finding::Gone] {
-        let Some(stored) = run.lake.tables().latest(&target.url).await? else { break };
-        let rows = stored.rows().unwrap_or_default();
-        if ids.read == 0 && rows > 0 {
-            return Err(RunError::NothingAtSource { job: job.name().to_string(), rows });
-        }
-        if finding == Finding::Back && stored.schema.field_with_name(MARK).is_err() {
-            continue;
-        }
-        let basis = Basis { base: Some(stored.version), ..basis.clone() };
-        let written = write(run, job, finding, &target, &stored, ids, &basis).await?;
-        version = written.version.or(version);
-        if finding == Finding::Gone {
-            marked = written.written;
-        }
+async fn compare(
+    run: &Run,
+    job: &Job,
+    target: &Target,
+    stored: &PinnedTable,
+    ids: &Landed,
+    mut basis: Basis,
+) -> Result<(u64, Option<u64>), RunError> {
+    if ids.read == 0 && stored.rows() != Some(0) {
+        return Err(RunError::NothingAtSource { job: job.name().to_string() });
     }
-    Ok((marked, version))
+    let has_marks = stored.schema.field_with_name(MARK).is_ok();
+    let mut back = None;
+    if has_marks {
+        back = write(run, job, Finding::Back, target, stored, ids, &basis).await?.version;
+        basis = basis.after(back);
+    }
+    // The same version of the rows: what has its mark taken from it is none of those without one.
+    let gone = write(run, job, Finding::Gone, target, stored, ids, &basis).await?;
+    Ok((gone.written, gone.version.or(back)))
 }
 
 /// What is found of a stored row among the ids.

@@ -148,7 +148,7 @@ async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &Ingest
     if !run.detect_deletions {
         return Ok(counts);
     }
-    let (marked, version) = deletions::mark(run, job, plan, &basis).await?;
+    let (marked, version) = deletions::mark(run, job, plan, basis.after(counts.written.version)).await?;
     let version = version.or(counts.written.version);
     Ok(Counts { marked, written: Written { version, ..counts.written }, ..counts })
 }

@@ -60,16 +60,18 @@ impl Inputs {
         self.tables.iter()
     }
 
-    /// Looks anew at those from whose later versions the job's table was computed already: by another run, after this one
-    /// had looked. Says whether there are such.
+    /// Looks anew at those of which the job's table was computed from another version that is no earlier one: by another
+    /// run, after this one had looked. Says whether they are others now.
     pub(super) async fn look_behind(&self, run: &Run, basis: &Basis) -> Result<bool, RunError> {
         let mut is_behind = false;
         for Input { name, pinned } in &self.tables {
             let Some(known) = basis.inputs.get(&name.to_string()) else { continue };
-            if known.id == pinned.metadata.id() && known.version > pinned.version {
-                run.pins.look(run.lake.tables(), &pinned.url).await?;
-                is_behind = true;
+            let is_earlier = known.id == pinned.metadata.id() && known.version < pinned.version;
+            if is_earlier || known.is(pinned) {
+                continue;
             }
+            let newest = run.pins.look(run.lake.tables(), &pinned.url).await?;
+            is_behind |= newest.is_none_or(|newest| !InputVersion::of(pinned).is(&newest));
         }
         Ok(is_behind)
     }

@@ -178,6 +178,8 @@ struct Metadata {
     inner: AwsCredentialProvider,
     bucket: String,
     known: Mutex<Known>,
+    /// Whoever has this asks. The others wait, and take what was learnt: a silent service is not waited for by each.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// What is known of the metadata service.
@@ -191,7 +193,7 @@ struct Known {
 
 impl Metadata {
     fn new(inner: AwsCredentialProvider, bucket: &str) -> Self {
-        Self { inner, bucket: bucket.to_owned(), known: Mutex::default() }
+        Self { inner, bucket: bucket.to_owned(), known: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// What is had without asking.
@@ -213,6 +215,7 @@ impl CredentialProvider for Metadata {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let _asking = self.asking.lock().await;
         let failed = self.known.lock().failed.clone().filter(|(since, _)| since.elapsed() < ABSENT);
         if let Some((_, why)) = failed {
             return self.instead(&why);

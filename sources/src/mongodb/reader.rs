@@ -68,6 +68,7 @@ impl CollectionReader {
         documents.at = (*begun).max(documents.at);
         while !self.decoder.is_full() {
             let Some(document) = documents.next() else {
+                documents.ended_well(&self.name)?;
                 self.current = None;
                 return Ok(true);
             };
@@ -92,6 +93,17 @@ pub(super) fn documents<'b>(batch: &'b RawBatch, doing: &str) -> Result<Document
 pub(super) struct Documents<'b> {
     list: &'b [u8],
     at: usize,
+}
+
+impl Documents<'_> {
+    /// An error if what could not be cut off any more is not the end of the list.
+    fn ended_well(&self, doing: &str) -> Result<(), MongoError> {
+        if self.at + 1 == self.list.len() {
+            return Ok(());
+        }
+        let why = format!("its documents end at byte {} of {}", self.at, self.list.len());
+        Err(MongoError::Answer { doing: doing.to_owned(), why })
+    }
 }
 
 impl<'b> Iterator for Documents<'b> {
