@@ -38,7 +38,7 @@ pub enum ExecutorError {
         /// How long it was tried.
         waited: Duration,
         /// The last attempt's error.
-        source: tonic::transport::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The scheduler was reached but did not accept this executor.
     #[error(

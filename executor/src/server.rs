@@ -9,6 +9,7 @@ use ballista_core::error::BallistaError;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::serde::BallistaCodec;
+use ballista_core::serde::protobuf::GetJobStatusParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::utils::{
     GrpcClientConfig, GrpcServerConfig, create_grpc_client_endpoint, create_grpc_server, create_grpc_server_incoming,
@@ -203,27 +204,38 @@ async fn connect(
 ) -> Result<SchedulerGrpcClient<Channel>, ExecutorError> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
-    let failed =
-        |source| ExecutorError::Unreachable { url: config.scheduler.clone(), waited: config.connect_timeout, source };
     loop {
-        let left = config.connect_timeout.saturating_sub(started.elapsed());
-        let endpoint = create_grpc_client_endpoint(config.scheduler.endpoint(), Some(client)).map_err(failed)?;
-        match endpoint.connect_timeout(left.max(Duration::from_millis(100))).connect().await {
-            Ok(channel) => {
-                return Ok(SchedulerGrpcClient::new(channel)
-                    .max_decoding_message_size(client.max_message_size)
-                    .max_encoding_message_size(client.max_message_size));
-            }
-            Err(error) if started.elapsed() + pause >= config.connect_timeout => return Err(failed(error)),
-            Err(error) => {
-                if pause >= Duration::from_secs(1) {
-                    info!(scheduler = %config.scheduler, %error, "waiting for the scheduler");
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
+        let left = config.connect_timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(100));
+        let error = match connect_once(config, client, left).await {
+            Ok(scheduler) => return Ok(scheduler),
+            Err(error) => error,
+        };
+        if started.elapsed() + pause >= config.connect_timeout {
+            let (url, waited) = (config.scheduler.clone(), config.connect_timeout);
+            return Err(ExecutorError::Unreachable { url, waited, source: error });
         }
+        if pause >= Duration::from_secs(1) {
+            info!(scheduler = %config.scheduler, %error, "waiting for the scheduler");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
+}
+
+/// Connects, and asks for the state of a job that is not there. A connection alone proves nothing: what may stand
+/// between (a proxy, a service's address) takes connections for a scheduler that is not up yet.
+async fn connect_once(
+    config: &ExecutorConfig,
+    client: &GrpcClientConfig,
+    limit: Duration,
+) -> Result<SchedulerGrpcClient<Channel>, Box<dyn std::error::Error + Send + Sync>> {
+    let endpoint = create_grpc_client_endpoint(config.scheduler.endpoint(), Some(client))?;
+    let channel = endpoint.connect_timeout(limit).connect().await?;
+    let mut scheduler = SchedulerGrpcClient::new(channel)
+        .max_decoding_message_size(client.max_message_size)
+        .max_encoding_message_size(client.max_message_size);
+    tokio::time::timeout(limit, scheduler.get_job_status(GetJobStatusParams::default())).await??;
+    Ok(scheduler)
 }
 
 /// Opens the task server and registers with the scheduler. Ballista binds the port itself, so for "any free port" one

@@ -84,29 +84,40 @@ pub(super) struct SchedulerConnection {
 impl SchedulerConnection {
     /// Connects, trying again until the time is up: a scheduler that is just starting is worth a moment.
     pub(super) async fn open(url: &SchedulerUrl, patience: Duration, runtime: &Handle) -> Result<Self, ClusterError> {
+        let started = Instant::now();
+        loop {
+            let left = patience.saturating_sub(started.elapsed()).max(Duration::from_millis(100));
+            match Self::open_once(url, left, runtime).await {
+                Err(ClusterError::Unreachable { .. }) if started.elapsed() < patience => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Connects, and asks for the executors. A connection alone proves nothing: what may stand between (a proxy, a
+    /// service's address) takes connections for a scheduler that is not up yet.
+    async fn open_once(url: &SchedulerUrl, limit: Duration, runtime: &Handle) -> Result<Self, ClusterError> {
         let session = session_config(1);
         let client = GrpcClientConfig::from(&session.ballista_config());
-        let started = Instant::now();
-        let channel = loop {
-            let left = patience.saturating_sub(started.elapsed()).max(Duration::from_millis(100));
-            let endpoint = create_grpc_client_endpoint(url.endpoint(), Some(&client))
-                .map_err(|error| unreachable(url, error))?
-                .connect_timeout(left)
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE)
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW);
-            // Connected on the cluster's runtime, because the connection dies with the runtime that opened it.
-            let connecting = runtime.spawn(async move { endpoint.connect().await });
-            match connecting.await.map_err(|error| unreachable(url, error))? {
-                Ok(channel) => break channel,
-                Err(error) if started.elapsed() >= patience => return Err(unreachable(url, error)),
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
+        let endpoint = create_grpc_client_endpoint(url.endpoint(), Some(&client))
+            .map_err(|error| unreachable(url, error))?
+            .connect_timeout(limit)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        // Connected on the cluster's runtime, because the connection dies with the runtime that opened it.
+        let connecting = runtime.spawn(async move { endpoint.connect().await });
+        let connected = connecting.await.map_err(|error| unreachable(url, error))?;
+        let connection = Self {
+            url: url.clone(),
+            channel: connected.map_err(|error| unreachable(url, error))?,
+            max_message_bytes: session.ballista_grpc_client_max_message_size(),
+            slots: Mutex::new((1, Instant::now())),
+            loose_ends: Mutex::default(),
         };
-        let max_message_bytes = session.ballista_grpc_client_max_message_size();
-        let slots = Mutex::new((1, started));
-        let connection = Self { url: url.clone(), channel, max_message_bytes, slots, loose_ends: Mutex::default() };
         connection.count_slots().await?;
         Ok(connection)
     }
@@ -179,6 +190,10 @@ impl SchedulerConnection {
         match status {
             StatusCode::OK => Ok(Some(body)),
             StatusCode::NOT_FOUND => Ok(None),
+            // What stands between tells so that it cannot reach the scheduler.
+            other @ (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
+                Err(unreachable(&self.url, format!("{path} was answered with {other}")))
+            }
             other => Err(ClusterError::answer(path, format!("{other}: {}", String::from_utf8_lossy(&body)))),
         }
     }

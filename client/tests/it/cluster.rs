@@ -6,13 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::remote::free_port;
 use clap::Parser;
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
@@ -29,6 +29,10 @@ use quickchat_client::cluster::{
 };
 use quickchat_engine::Engine;
 use quickchat_executor::{MemoryLimit, SchedulerUrl};
+
+use crate::forward::Forwarder;
+use crate::process::{Running, program};
+use crate::remote::free_port;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Embedded
@@ -263,6 +267,32 @@ async fn a_scheduler_out_of_reach_is_a_clear_error_within_seconds() {
     assert!(matches!(error, ClusterError::Unreachable { .. }), "{error:?}");
     assert_eq!((error.class(), error.exit_code()), (ErrorClass::External, 4));
     assert!(error.to_string().contains(&url.to_string()), "{error}");
+}
+
+/// The proxy takes connections and hangs up, as long as it has nobody to pass them on to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_up_before_its_scheduler_is_not_taken_for_one() {
+    let port = free_port();
+    let proxy = Forwarder::of_tcp(Ipv4Addr::LOCALHOST, &format!("127.0.0.1:{port}"));
+    let url = SchedulerUrl::new("127.0.0.1", proxy.port);
+    let work = tempfile::tempdir().unwrap();
+    let arguments = [
+        format!("--scheduler-url={url}"),
+        "--slots=1".to_owned(),
+        "--memory=256MiB".to_owned(),
+        "--flight-bind-port=0".to_owned(),
+        format!("--work-dir={}", work.path().display()),
+    ];
+    let mut executor = Running::start(&mut program("quickchat-executor", &arguments));
+    let connecting = tokio::spawn(async move { Cluster::connect_with(engine(), &url).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!connecting.is_finished());
+    executor.expect_running();
+    let arguments = [format!("--bind-port={port}"), "--http-bind-port=0".to_owned()];
+    let _scheduler = Running::start(&mut program("quickchat-scheduler", &arguments));
+    let cluster = connecting.await.unwrap().unwrap();
+    wait_until("the executor", || async { cluster.executors().await.unwrap().len() == 1 }).await;
+    executor.expect_running();
 }
 
 #[tokio::test(flavor = "multi_thread")]

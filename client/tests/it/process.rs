@@ -134,6 +134,16 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Fails with all that the process has said if it has ended.
+    #[track_caller]
+    pub fn expect_running(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let [stdout, stderr] = self.output.each_mut().map(Output::all);
+            let ended = Ended { command: self.command.clone(), code: status.code(), stdout, stderr };
+            panic!("it should still run: {ended}");
+        }
+    }
+
     /// How many lines of messages it has said so far.
     pub fn messages(&self) -> usize {
         self.output[1].bytes.lock().unwrap().iter().filter(|byte| **byte == b'\n').count()

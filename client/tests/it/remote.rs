@@ -40,18 +40,22 @@ impl Remote {
     pub fn start_with(name: &str, executors: usize, environment: &[(&str, String)]) -> Self {
         let url = SchedulerUrl::new("127.0.0.1", free_port());
         let work = scratch(name);
-        let scheduler = start_scheduler(&url, environment);
+        let mut scheduler = start_scheduler(&url, environment);
         let executors: Vec<Running> =
             (0..executors).map(|index| start_executor(&url, &work, index, environment)).collect();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let mut connected = None;
         until("the scheduler", START, || {
+            scheduler.expect_running();
             connected = runtime.block_on(Cluster::connect(&url)).ok();
             connected.is_some()
         });
-        let remote =
+        let mut remote =
             Self { url: url.to_string(), executors, _scheduler: scheduler, runtime, cluster: connected.unwrap() };
-        until("all executors", START, || remote.known().len() == remote.executors.len());
+        until("all executors", START, || {
+            remote.executors.iter_mut().for_each(Running::expect_running);
+            remote.known().len() == remote.executors.len()
+        });
         remote
     }
 

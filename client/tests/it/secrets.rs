@@ -191,7 +191,7 @@ impl WatchedCluster {
             let mut command = program(name, arguments);
             Running::start(command.envs(environment.iter().cloned()).env("RUST_LOG", "debug"))
         };
-        let processes = vec![
+        let mut processes = vec![
             start("quickchat-scheduler", &[&port, "--http-bind-port=0", &external]),
             start(
                 "quickchat-executor",
@@ -209,6 +209,7 @@ impl WatchedCluster {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let mut connected = None;
         until("the scheduler and its executor", Duration::from_secs(60), || {
+            processes.iter_mut().for_each(Running::expect_running);
             let cluster = connected.take().or_else(|| runtime.block_on(Cluster::connect(&url)).ok());
             let is_there =
                 |cluster: &Cluster| runtime.block_on(cluster.executors()).is_ok_and(|known| !known.is_empty());

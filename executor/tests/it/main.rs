@@ -4,6 +4,8 @@
 
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use quickchat_engine::Engine;
@@ -24,6 +26,38 @@ async fn gives_up_on_a_scheduler_that_is_not_there() {
     assert!(matches!(error, ExecutorError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&url.to_string()), "{error}");
     assert_eq!(error.exit_code(), 4);
+}
+
+/// As a proxy does whose scheduler is not up.
+#[tokio::test]
+async fn who_takes_connections_and_hangs_up_is_no_scheduler() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = SchedulerUrl::new("127.0.0.1", listener.local_addr().unwrap().port());
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    let proxy = tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let config = ExecutorConfig { connect_timeout: Duration::from_secs(1), ..ExecutorConfig::new(url) };
+    let error = start(&Engine::default(), config).await.unwrap_err();
+    assert!(matches!(error, ExecutorError::Unreachable { .. }), "{error:?}");
+    assert!(taken.load(Ordering::SeqCst) > 1, "it was tried once only");
+    proxy.abort();
+}
+
+/// As a proxy does that has nobody to ask.
+#[tokio::test]
+async fn who_takes_connections_and_says_nothing_is_no_scheduler() {
+    // Nobody accepts, but the system connects.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = SchedulerUrl::new("127.0.0.1", listener.local_addr().unwrap().port());
+    let config = ExecutorConfig { connect_timeout: Duration::from_secs(1), ..ExecutorConfig::new(url) };
+    let started = Instant::now();
+    let error = start(&Engine::default(), config).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(matches!(error, ExecutorError::Unreachable { .. }), "{error:?}");
 }
 
 #[tokio::test]
