@@ -298,8 +298,12 @@ fn writer_config(output: &FileOutput, schema: &SchemaRef) -> WriterConfig {
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_created_by(concat!("quickchat-lake ", env!("CARGO_PKG_VERSION")).to_owned());
     if output.temporary {
-        // Read back once and soon: dictionaries and page statistics cost more than they save.
-        properties = properties.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::Chunk);
+        // Read back once and soon, and as a whole: dictionaries and statistics cost more than they save.
+        properties = properties.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
+        for column in &output.statistics_columns {
+            let column = ColumnPath::from(column.as_str());
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Chunk);
+        }
     }
     for column in &output.unique_columns {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.as_str()), false);

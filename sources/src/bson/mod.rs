@@ -208,8 +208,8 @@ impl Strings for BsonDocument<'_> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let id: [u8; 12] = self.array(parts(position).0).unwrap_or_default();
         let mut digits = [b'0'; OBJECT_ID_DIGITS];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(id) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(id) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
         }
         digits
     }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Builder, RecordBatchOptions, StringBuilder, StructArray, UInt8Builder};
+use arrow::array::{
+    Array, ArrayRef, Int64Builder, RecordBatchOptions, StringBuilder, StructArray, UInt8Builder, new_null_array,
+};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -213,6 +215,9 @@ fn reject_column(
     file: &str,
     lines_before: u64,
 ) -> Result<ArrayRef, ArrowError> {
+    if rejects.is_empty() {
+        return Ok(new_null_array(&DataType::Struct(reject_fields()), rows));
+    }
     let raw_bytes = rejects.iter().map(|(_, reject)| reject.raw.len()).sum();
     let mut sha256 = StringBuilder::with_capacity(rows, rejects.len() * 64);
     let mut raw = StringBuilder::with_capacity(rows, raw_bytes);
