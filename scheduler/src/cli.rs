@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use quickchat_engine::Engine;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
@@ -80,6 +80,14 @@ pub fn run(engine: &Engine, options: &Options) -> ExitCode {
 }
 
 async fn serve(engine: &Engine, options: &Options) -> ExitCode {
+    // Before the listeners: whoever reads that they are open may ask this process to stop.
+    let mut stop = match StopSignals::listen() {
+        Ok(stop) => stop,
+        Err(error) => {
+            error!(%error, "cannot listen for SIGTERM and interrupts");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut scheduler = match start(engine, options.config()).await {
         Ok(scheduler) => scheduler,
         Err(error) => {
@@ -88,16 +96,8 @@ async fn serve(engine: &Engine, options: &Options) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            error!(%error, "cannot listen for SIGTERM");
-            return ExitCode::FAILURE;
-        }
-    };
     tokio::select! {
-        _ = terminate.recv() => info!("received SIGTERM, stopping"),
-        _ = tokio::signal::ctrl_c() => info!("received an interrupt, stopping"),
+        name = stop.received() => info!("received {name}, stopping"),
         ended = scheduler.wait() => {
             if let Err(error) = ended {
                 let code = error.exit_code();
@@ -108,6 +108,26 @@ async fn serve(engine: &Engine, options: &Options) -> ExitCode {
     }
     scheduler.shutdown().await;
     ExitCode::SUCCESS
+}
+
+/// SIGTERM and SIGINT, which no longer end the process by themselves once this is made.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the first that comes.
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "an interrupt",
+        }
+    }
 }
 
 fn init_logs() {
