@@ -29,6 +29,7 @@ install_packages() {
   say "Installing $*"
   local sudo=()
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  "${sudo[@]}" apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" >&2
+  sudo+=(apt-get -qq -o Acquire::Retries=3)
+  "${sudo[@]}" update >&2
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" install -y --no-install-recommends "$@" >&2
 }

@@ -9,6 +9,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
 
 SERVICES=(mongodb mysql s3 kafka)
+# The variables by which the environment names a server.
+declare -A NAMED_BY=([mongodb]=MONGODB_URI [mysql]=MYSQL_URL [s3]=AWS_ENDPOINT_URL [kafka]=KAFKA_BOOTSTRAP_SERVERS)
 # One folder a run, so that two checkouts can have servers of their own.
 RUN=$(realpath -m "${QUICKCHAT_SERVICES_DIR:-$CACHE/services/run}")
 SECONDS_TO_START=120
@@ -41,6 +43,23 @@ value_of() {
   fi
 }
 
+# must_be_set VARIABLE OTHER...: ends this if an other is not set; VARIABLE is.
+must_be_set() {
+  local named=$1 other
+  shift
+  for other in "$@"; do
+    is_set "$other" || refuse "$other" "set, as $named names a server"
+  done
+}
+
+# must_be VARIABLE PATTERN FORM: ends this if the value is not of the form that the tests can use.
+must_be() { [[ $(value_of "$1") =~ $2 ]] || refuse "$1" "$3"; }
+
+refuse() {
+  say "$1 must be $2: the tests could not use the server."
+  exit 2
+}
+
 export_line() { printf "export %s='%s'\n" "$1" "${2//\'/\'\\\'\'}"; }
 
 # Percent-encodes all that has a meaning in a url, byte by byte.
@@ -53,6 +72,22 @@ percent() {
       *) printf '%%%02X' "'$character" ;;
     esac
   done
+}
+
+# addresses TEXT: prints the servers of a url or of a list, each as host:port, where all have a port.
+addresses() {
+  local rest=${1#*://}
+  rest=${rest%%[/?]*}
+  tr , '\n' <<<"${rest##*@}"
+}
+
+# Whether a server that the environment names for a service answers.
+named_answers() {
+  local address
+  for address in $(addresses "$(value_of "${NAMED_BY[$1]}")"); do
+    "${1}_answers" "$address" && return
+  done
+  return 1
 }
 
 # The commands.
@@ -126,13 +161,14 @@ is_running() {
   if [ "$(backend "$1")" = compose ]; then compose_running "$1"; else alive "$1"; fi
 }
 
+# One that cannot be stopped keeps none of the others.
 stop() {
-  local service
+  local service code=0
   for service in "$@"; do
     [ -e "$RUN/$service" ] || continue
-    discard "$RUN/$service"
-    say "$service: stopped, data removed"
+    if discard "$RUN/$service"; then say "$service: stopped, data removed"; else code=1; fi
   done
+  return $code
 }
 
 # Ends what runs in the folder of a service, and removes it. The file `backend`, first written and last removed, shows
@@ -141,38 +177,50 @@ discard() {
   [ -e "$1" ] || return 0
   if [ -e "$1/backend" ]; then
     case $(backend "$1") in
-      compose) compose_stop "$1" ;;
-      *) terminate "$1" ;;
+      compose) compose_stop "$1" || return ;;
+      *) terminate "$1" || return ;;
     esac
-    find "$1" -mindepth 1 ! -path "$1/backend" -delete
+    if ! within 20 emptied "$1"; then
+      say "Something still writes to $1."
+      return 1
+    fi
     rm "$1/backend"
   fi
   rmdir "$1"
 }
 
+# Whether nothing but the mark is left. What was ended in the middle of making a database may write a moment longer.
+emptied() {
+  find "$1" -mindepth 1 ! -path "$1/backend" -delete 2>/dev/null
+  [ "$(ls -A "$1")" = backend ]
+}
+
 status() {
   local service code=0
   for service in "$@"; do
-    printf '%-8s %s\n' "$service" "$(state "$service")"
-    "${service}_named" >/dev/null || { is_running "$RUN/$service" && answers "$RUN/$service"; } || code=1
+    state "$service" || code=1
   done
   return $code
 }
 
+# Prints how a service is, and whether it can be used.
 state() {
-  local folder=$RUN/$1
+  local folder=$RUN/$1 text code=1
   if "${1}_named" >/dev/null; then
-    echo 'named by the environment'
+    text='named by the environment'
+    if named_answers "$1"; then code=0; else text+=', does not answer'; fi
   elif is_running "$folder"; then
-    answers "$folder" || printf 'does not answer: '
-    printf 'runs (%s) on 127.0.0.1:%s in %s\n' "$(backend "$folder")" "$(port "$folder")" "$folder"
+    text="runs ($(backend "$folder")) on 127.0.0.1:$(port "$folder") in $folder"
+    if answers "$folder"; then code=0; else text="does not answer: $text"; fi
   elif "${1}_installed"; then
-    echo 'installed, does not run'
+    text='installed, does not run'
   elif docker_works; then
-    echo 'does not run, docker compose will start it'
+    text='does not run, docker compose will start it'
   else
-    echo 'not installed'
+    text='not installed'
   fi
+  printf '%-8s %s\n' "$1" "$text"
+  return $code
 }
 
 # One command at a time may change a run. The folder itself is the lock, so that nothing is left of it; whoever waited
@@ -194,6 +242,7 @@ lock() {
 STARTING=
 clean_up() {
   local code=$?
+  trap '' HUP INT TERM
   if [ -n "$STARTING" ]; then
     say "${STARTING##*/} was not started. The end of its log:"
     tail -n 20 "$STARTING/log" >&2 || true
@@ -228,6 +277,9 @@ main() {
   trap clean_up EXIT
   trap 'exit 130' INT
   lock
+  # From now on a signal is answered when the command that runs has ended, so that nothing is removed under it.
+  trap 'exit 129' HUP
+  trap 'exit 143' TERM
   "$command" "$@"
 }
 

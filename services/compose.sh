@@ -38,6 +38,6 @@ compose_running() { [ -n "$(compose ps --quiet --status running "${1##*/}" 2>/de
 
 # With the last container goes the network.
 compose_stop() {
-  compose rm --stop --force --volumes "${1##*/}" >&2
+  compose rm --stop --force --volumes "${1##*/}" >&2 || return
   [ -n "$(compose ps --all --quiet)" ] || compose down --volumes >&2
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by scripts/services.sh: programs that are built or downloaded once, at pinned versions, and kept outside the
+# Sourced by scripts that need programs which are built or downloaded once, at pinned versions, and kept outside the
 # checkout.
 
 INSTALLED=$CACHE/services
@@ -26,6 +26,19 @@ install_once() {
   exec 8<&-
 }
 
+# persistently COMMAND...: runs a command that asks a registry, which may be unwell for a moment, up to three times.
+persistently() {
+  local attempt
+  for attempt in 1 2 3; do
+    "$@" && return
+    [ "$attempt" = 3 ] || {
+      say "Failed, trying again in $((attempt * 5)) s: $*"
+      sleep $((attempt * 5))
+    }
+  done
+  return 1
+}
+
 # A short name for what files say: what is built from other files is another version.
 digest() { cat "$@" | sha256sum | cut -c1-12; }
 
@@ -47,7 +60,7 @@ ensure_go() {
 download_go() {
   local module
   module=golang.org/toolchain@v0.0.1-go$GO_VERSION.$(go env GOOS)-$(go env GOARCH)
-  (cd / && go mod download "$module")
+  (cd / && persistently go mod download "$module")
   cp -r "$(go env GOMODCACHE)/$module/." "$1"
   chmod -R u+w "$1"
   chmod u+x "$1"/bin/* "$1"/pkg/tool/*/*

@@ -19,7 +19,7 @@ kafka_install() {
 
 download_kafka() {
   ensure_commands mvn:maven
-  mvn --quiet --batch-mode --file "$ROOT/services/kafka/pom.xml" -Dkafka.version="$KAFKA_VERSION" \
+  persistently mvn --quiet --batch-mode --file "$ROOT/services/kafka/pom.xml" -Dkafka.version="$KAFKA_VERSION" \
     dependency:copy-dependencies -DoutputDirectory="$1" >&2
 }
 
@@ -55,6 +55,8 @@ PROPERTIES
 }
 
 # A request for the versions that the broker speaks (key 18, version 0); the answer repeats its correlation id, `ping`.
-kafka_ready() { replies "$(port "$1")" '\0\0\0\x0a\0\x12\0\0ping\xff\xff' ping; }
+kafka_answers() { replies "$1" '\0\0\0\x0a\0\x12\0\0ping\xff\xff' ping; }
+
+kafka_ready() { kafka_answers "127.0.0.1:$(port "$1")"; }
 
 kafka_exports() { export_line QUICKCHAT_TEST_KAFKA_BROKERS "127.0.0.1:$(port "$1")"; }

@@ -6,6 +6,9 @@ PATH=$PATH:/usr/sbin
 
 mysql_named() {
   is_set MYSQL_URL || return 1
+  # Some tests are about certificates.
+  must_be_set MYSQL_URL MYSQL_CA
+  must_be MYSQL_URL '^(jdbc:)?[a-z]+://([^@/]*@)?[^@,/?]+:[0-9]+/' 'mysql://host:port/database'
   local url
   url=$(value_of MYSQL_URL)
   url=${url#jdbc:}
@@ -14,6 +17,7 @@ mysql_named() {
     url=${url%%://*}://$(percent "$(value_of MYSQL_USER)"):$(percent "$(value_of MYSQL_PASSWORD)")@${url#*://}
   fi
   export_line QUICKCHAT_TEST_MYSQL_URL "$url"
+  export_line QUICKCHAT_TEST_MYSQL_CA "$(realpath "$(value_of MYSQL_CA)")"
 }
 
 mysql_installed() {
@@ -65,6 +69,9 @@ mysql_ready() {
   MYSQL_PWD=$(password "$1") mariadb --no-defaults --protocol=tcp --host=127.0.0.1 --port="$(port "$1")" \
     --user=quickchat --connect-timeout=2 --execute='SELECT 1' quickchat >/dev/null 2>&1
 }
+
+# A server speaks first, of its version.
+mysql_answers() { replies "$1" '' '^[0-9]+\.[0-9]+'; }
 
 mysql_exports() {
   export_line QUICKCHAT_TEST_MYSQL_URL "mysql://quickchat:$(password "$1")@127.0.0.1:$(port "$1")/quickchat"

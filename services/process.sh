@@ -75,10 +75,10 @@ free_port() {
   printf '%s\n' "$port"
 }
 
-# replies PORT REQUEST PATTERN: sends the request (in printf's escapes) to a port of 127.0.0.1, and whether the
-# beginning of the answer matches. So a server is asked in its own protocol without a client for it.
+# replies HOST:PORT REQUEST PATTERN: sends the request (in printf's escapes) to a server, and whether the beginning of
+# its answer matches. So a server is asked in its own protocol without a client for it.
 replies() {
   # shellcheck disable=SC2016 # expanded by the inner shell
-  timeout 3 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "$1" >&3 && dd bs=4096 count=1 status=none <&3' \
+  timeout 3 bash -c 'exec 3<>"/dev/tcp/${0%:*}/${0##*:}" && printf "$1" >&3 && dd bs=4096 count=1 status=none <&3' \
     "$1" "$2" 2>/dev/null | LC_ALL=C grep -qaE "$3"
 }

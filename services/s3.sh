@@ -5,10 +5,9 @@ S3_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
 
 s3_named() {
   is_set AWS_ENDPOINT_URL || return 1
-  if ! is_set AWS_ACCESS_KEY_ID || ! is_set AWS_SECRET_ACCESS_KEY; then
-    say "AWS_ENDPOINT_URL names a server, so AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set too."
-    exit 2
-  fi
+  must_be_set AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+  # The tests stand between, and have requests fail that they must be able to read.
+  must_be AWS_ENDPOINT_URL '^http://[^@/?]+:[0-9]+/?$' 'http://host:port, without TLS'
   export_line QUICKCHAT_TEST_S3_ENDPOINT "$(value_of AWS_ENDPOINT_URL)"
   export_line QUICKCHAT_TEST_S3_ACCESS_KEY "$(value_of AWS_ACCESS_KEY_ID)"
   export_line QUICKCHAT_TEST_S3_SECRET_KEY "$(value_of AWS_SECRET_ACCESS_KEY)"
@@ -22,7 +21,7 @@ s3_install() {
   install_once "minio-$S3_VERSION" build_minio
 }
 
-build_minio() { GOBIN=$1 go install "github.com/minio/minio@$S3_VERSION" >&2; }
+build_minio() { GOBIN=$1 persistently go install "github.com/minio/minio@$S3_VERSION" >&2; }
 
 s3_launch() (
   # What the caller's environment or home folder says about another MinIO must not change this one.
@@ -36,8 +35,11 @@ s3_launch() (
 
 s3_ready() {
   local request='GET /minio/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
-  replies "$(port "$1")" "$request" '^HTTP/1\.1 200'
+  replies "127.0.0.1:$(port "$1")" "$request" '^HTTP/1\.1 200'
 }
+
+# To somebody without a key every server answers something.
+s3_answers() { replies "$1" 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' '^HTTP/1\.[01] '; }
 
 s3_exports() {
   export_line QUICKCHAT_TEST_S3_ENDPOINT "http://127.0.0.1:$(port "$1")"
