@@ -1,5 +1,7 @@
 //! One row of text fields, from CSV, Parquet or MySQL, to a staging row.
 
+use std::borrow::Cow;
+
 use arrow::record_batch::RecordBatch;
 
 use super::document::{integral, missing, parse_integer};
@@ -12,17 +14,23 @@ use crate::json::secret::is_withheld_column;
 use crate::{Collection, SourceError};
 
 /// The fields of one row, reused from row to row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fields {
     text: String,
-    /// For each field where it ends, and whether it is null.
+    /// A zero, then for each field where it ends, and whether it is null.
     ends: Vec<(usize, bool)>,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { text: String::new(), ends: vec![(0, false)] }
+    }
 }
 
 impl Fields {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
-        self.ends.clear();
+        self.ends.truncate(1);
     }
 
     /// Appends a field.
@@ -31,8 +39,39 @@ impl Fields {
         self.ends.push((self.text.len(), value.is_none()));
     }
 
+    /// Takes these values for the fields; false if one of them is not UTF-8, in whose place U+FFFD then stands.
+    pub(crate) fn fill<'a>(&mut self, values: impl Iterator<Item = Option<&'a [u8]>> + Clone) -> bool {
+        self.clear();
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        for value in values.clone() {
+            bytes.extend_from_slice(value.unwrap_or_default());
+            self.ends.push((bytes.len(), value.is_none()));
+        }
+        // One look at all of them: each is text if the whole is, and no character goes over the end of one.
+        match String::from_utf8(bytes) {
+            Ok(text) if self.ends.iter().all(|(end, _)| text.is_char_boundary(*end)) => {
+                self.text = text;
+                true
+            }
+            _ => self.fill_lossily(values),
+        }
+    }
+
+    /// Value by value, since looking for what to replace costs several times what looking at it does.
+    #[cold]
+    fn fill_lossily<'a>(&mut self, values: impl Iterator<Item = Option<&'a [u8]>>) -> bool {
+        self.clear();
+        let mut is_valid = true;
+        for value in values {
+            let text = value.map(String::from_utf8_lossy);
+            is_valid &= !matches!(text, Some(Cow::Owned(_)));
+            self.push(text.as_deref());
+        }
+        is_valid
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.ends.len() - 1
     }
 
     /// Bytes of all fields.
@@ -42,18 +81,25 @@ impl Fields {
 
     /// A field that exists and is not null.
     pub(crate) fn get(&self, index: usize) -> Option<&str> {
-        let (end, null) = *self.ends.get(index)?;
-        let start = match index.checked_sub(1) {
-            Some(before) => self.ends.get(before)?.0,
-            None => 0,
-        };
-        self.text.get(start..end).filter(|_| !null)
+        let (start, end, is_null) = self.bounds(index)?;
+        self.text.get(start..end).filter(|_| !is_null)
+    }
+
+    /// Where a field begins and ends, and whether it is null.
+    fn bounds(&self, index: usize) -> Option<(usize, usize, bool)> {
+        let [(start, _), (end, is_null)] = self.ends.get(index..)?.first_chunk::<2>()?;
+        Some((*start, *end, *is_null))
     }
 }
 
 impl Strings for Fields {
     fn at(&self, position: usize) -> &str {
         self.get(position).unwrap_or_default()
+    }
+
+    /// What [`at`](Self::at) gives; a null field is empty.
+    fn bytes_at(&self, position: usize) -> &[u8] {
+        self.bounds(position).and_then(|(start, end, _)| self.text.as_bytes().get(start..end)).unwrap_or_default()
     }
 
     /// Never asked: fields of rows hold no ObjectIds but as plain text.
@@ -298,7 +344,74 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// An integer, also as the float without fraction that tools write for nullable integers.
+/// An integer, also as the decimal or the float without fraction that databases and tools write for one.
 fn number(text: &str) -> Option<i64> {
-    parse_integer(text).or_else(|| integral(text.parse().ok()?))
+    parse_integer(text).or_else(|| {
+        let is_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        match text.split_once('.') {
+            // Not by way of a float, which has no place for all digits.
+            Some((whole, fraction)) if is_digits(whole.trim_start_matches('-')) && is_digits(fraction) => {
+                parse_integer(whole).filter(|_| fraction.bytes().all(|digit| digit == b'0'))
+            }
+            _ => integral(text.parse().ok()?),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(fields: &Fields) -> Vec<Option<&str>> {
+        (0..fields.len()).map(|index| fields.get(index)).collect()
+    }
+
+    #[test]
+    fn fields_are_told_apart() {
+        let mut fields = Fields::default();
+        assert_eq!((fields.len(), fields.get(0)), (0, None));
+        for row in [vec![Some("a"), None, Some(""), Some("\u{e9}\u{1f600}")], vec![], vec![None], vec![Some("b")]] {
+            assert!(fields.fill(row.iter().map(|value| value.map(str::as_bytes))));
+            assert_eq!(found(&fields), row);
+            fields.clear();
+            row.iter().for_each(|value| fields.push(*value));
+            assert_eq!(found(&fields), row);
+            for (index, value) in row.iter().enumerate() {
+                assert_eq!(fields.bytes_at(index), value.unwrap_or_default().as_bytes());
+            }
+            assert_eq!((fields.get(row.len()), fields.bytes_at(row.len())), (None, [].as_slice()));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_found_wherever_they_are() {
+        let mut fields = Fields::default();
+        let check = |fields: &mut Fields, row: &[&[u8]]| fields.fill(row.iter().map(|value| Some(*value)));
+        assert!(!check(&mut fields, &[b"a", b"\xff\x00", b"b"]));
+        assert_eq!(found(&fields), [Some("a"), Some("\u{fffd}\0"), Some("b")]);
+        // Together these are a character, but neither is text on its own.
+        assert!(!check(&mut fields, &[b"\xc3", b"\xa9"]));
+        assert_eq!(found(&fields), [Some("\u{fffd}"), Some("\u{fffd}")]);
+        assert!(check(&mut fields, &[b"\xc3\xa9", b""]));
+        assert_eq!(found(&fields), [Some("\u{e9}"), Some("")]);
+    }
+
+    #[test]
+    fn numbers_keep_all_their_digits() {
+        for (text, value) in [
+            ("9007199254740993.00", Some(9_007_199_254_740_993)),
+            ("-9007199254740993.0", Some(-9_007_199_254_740_993)),
+            ("9223372036854775807.000", Some(i64::MAX)),
+            ("5", Some(5)),
+            ("5.0", Some(5)),
+            ("5e3", Some(5_000)),
+            ("5.5", None),
+            ("9223372036854775808.0", None),
+            ("9007199254740993.5", None),
+            ("--5.0", None),
+            ("words", None),
+        ] {
+            assert_eq!(number(text), value, "{text}");
+        }
+    }
 }
