@@ -5,7 +5,48 @@
 use quickchat_environment::Secret;
 use url::Url;
 
+use super::zone::Zone;
+
 const DEFAULT_PORT: u16 = 3_306;
+/// Parameters of drivers that have no meaning here: text always comes as UTF-8, statements are not prepared, versions
+/// and ciphers of TLS are those that are safe. Only of these may a log have the name: what stands in the place of
+/// another name may be a piece of a password.
+const IGNORED: [&str; 32] = [
+    "allowmultiqueries",
+    "allowpublickeyretrieval",
+    "autoreconnect",
+    "cacheprepstmts",
+    "characterencoding",
+    "characterset",
+    "charset",
+    "collation",
+    "connectioncollation",
+    "connecttimeout",
+    "defaultfetchsize",
+    "enabledsslciphersuites",
+    "enabledsslprotocolsuites",
+    "enabledtlsprotocols",
+    "maxreconnects",
+    "nullcatalogmeanscurrent",
+    "preserveinstants",
+    "prepstmtcachesize",
+    "prepstmtcachesqllimit",
+    "rewritebatchedstatements",
+    "sessionvariables",
+    "sockettimeout",
+    "tcpkeepalive",
+    "tcpnodelay",
+    "tinyint1isbit",
+    "tlsciphersuites",
+    "tlsversions",
+    "usecompression",
+    "usecursorfetch",
+    "uselegacydatetimecode",
+    "useserverprepstmts",
+    "useunicode",
+];
+/// What the names of parameters about TLS hold.
+const ABOUT_TLS: [&str; 3] = ["ssl", "tls", "cert"];
 
 /// What an address says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +58,8 @@ pub(super) struct Address {
     pub(super) password: Option<Secret>,
     /// None if nothing is said about it.
     pub(super) tls: Option<TlsMode>,
-    /// The zone of `DATETIME` values: a name or an offset. None is UTC.
-    pub(super) zone: Option<String>,
+    /// The zone of `DATETIME` values. None is UTC.
+    pub(super) zone: Option<Zone>,
 }
 
 /// Whether the connection is encrypted, and how the server shows who it is.
@@ -68,11 +109,12 @@ impl Address {
     }
 
     fn take_parameters(&mut self, url: &Url) -> Result<(), String> {
-        let mut legacy = Legacy::default();
+        let mut legacy = Legacy { is_mariadb: url.scheme() == "mariadb", ..Legacy::default() };
         let mut mode = None;
         for (name, value) in url.query_pairs() {
             let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-            match plain.to_ascii_lowercase().as_str() {
+            let plain = plain.to_ascii_lowercase();
+            match plain.as_str() {
                 "user" => self.user = Some(value.into_owned()),
                 "password" => self.password = Some(value.into_owned().into()),
                 "sslmode" => mode = Some(tls_mode(&value)?),
@@ -82,8 +124,12 @@ impl Address {
                 "verifyidentity" => legacy.identified = boolean(&name, &value)?,
                 "trustservercertificate" => legacy.trusted = boolean(&name, &value)?,
                 "servertimezone" | "connectiontimezone" => self.zone = zone(&value)?,
-                // Text always comes as UTF-8, and what else drivers can be told has no meaning here.
-                _ => tracing::debug!(parameter = %name, "a parameter of the MySQL address is ignored"),
+                known if IGNORED.contains(&known) => {
+                    tracing::debug!(parameter = known, "a parameter of the MySQL address is ignored");
+                }
+                // Ignored, it would leave the connection weaker than its writer believes.
+                unknown if ABOUT_TLS.iter().any(|part| unknown.contains(part)) => return Err(UNKNOWN_TLS.to_owned()),
+                _ => tracing::debug!("an unknown parameter of the MySQL address is ignored"),
             }
         }
         self.tls = mode.or_else(|| legacy.mode());
@@ -91,9 +137,15 @@ impl Address {
     }
 }
 
+const UNKNOWN_TLS: &str = "one of its parameters seems to be about TLS, but is not known; write sslMode as one of \
+                           DISABLED, PREFERRED, REQUIRED, VERIFY_CA and VERIFY_IDENTITY, and let MYSQL_CA name the \
+                           file of the authority that signed the server's certificate";
+
 /// The parameters about TLS that older drivers have in place of `sslMode`.
 #[derive(Default)]
 struct Legacy {
+    /// For whose driver `useSsl` is a must; for that of MySQL it is a wish.
+    is_mariadb: bool,
     used: Option<bool>,
     required: bool,
     verified: bool,
@@ -107,6 +159,7 @@ impl Legacy {
             Some(false) => Some(TlsMode::Disabled),
             _ if self.identified => Some(TlsMode::VerifyIdentity),
             _ if self.verified => Some(TlsMode::VerifyCa),
+            Some(true) if self.is_mariadb => Some(TlsMode::Required),
             _ if self.required || self.trusted => Some(TlsMode::Required),
             Some(true) => Some(TlsMode::Preferred),
             None => None,
@@ -138,20 +191,14 @@ fn boolean(name: &str, value: &str) -> Result<bool, String> {
 }
 
 /// The zone, none if it is UTC.
-fn zone(text: &str) -> Result<Option<String>, String> {
-    let text = text.trim();
-    let is_utc = ["utc", "gmt", "z", "etc/utc", "etc/gmt", "+00:00", "-00:00"];
-    if text.is_empty() || is_utc.contains(&text.to_ascii_lowercase().as_str()) {
-        return Ok(None);
+fn zone(text: &str) -> Result<Option<Zone>, String> {
+    let wrong = || "serverTimezone must be the name of a zone such as Europe/Berlin, or an offset such as %2B02:00";
+    match text.trim() {
+        "" => Ok(None),
+        text => {
+            Zone::parse(text).map(|zone| Some(zone).filter(|zone| !zone.is_utc())).ok_or_else(|| wrong().to_owned())
+        }
     }
-    let offset = text.strip_prefix("GMT").or_else(|| text.strip_prefix("UTC")).unwrap_or(text);
-    let is_offset = offset.len() == 6 && offset.starts_with(['+', '-']) && offset.as_bytes()[3] == b':';
-    let name = if is_offset { offset } else { text };
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-/:".contains(&byte));
-    if !is_plain || ["LOCAL", "SERVER"].contains(&text.to_ascii_uppercase().as_str()) {
-        return Err("serverTimezone must be the name of a zone or an offset such as +02:00".to_owned());
-    }
-    Ok(Some(name.to_owned()))
 }
 
 /// Resolves `%XX`.
@@ -224,20 +271,78 @@ mod tests {
         ] {
             assert_eq!(parse(&format!("jdbc:mysql://h/d?{parameters}")).tls, mode, "{parameters}");
         }
+        for scheme in ["mariadb", "jdbc:mariadb"] {
+            let mode = |parameters: &str| parse(&format!("{scheme}://h/d?{parameters}")).tls;
+            assert_eq!(mode("useSsl=true"), Some(TlsMode::Required));
+            assert_eq!(mode("useSsl=true&trustServerCertificate=true"), Some(TlsMode::Required));
+            assert_eq!(mode("useSsl=false"), Some(TlsMode::Disabled));
+            assert_eq!(mode(""), None);
+        }
+    }
+
+    #[test]
+    fn what_seems_to_be_about_tls_is_not_passed_over() {
+        for parameters in
+            ["tls=true", "ssl=true", "sslmod=VERIFY_CA", "serverSslCert=/ca.pem", "trustCertificateKeyStoreUrl=x"]
+        {
+            let why = Address::parse(&format!("mysql://h/d?{parameters}")).unwrap_err();
+            assert!(why.contains("VERIFY_CA") && why.contains("MYSQL_CA"), "{why}");
+        }
+        assert_eq!(parse("mysql://h/d?enabledTLSProtocols=TLSv1.2&sslMode=REQUIRED").tls, Some(TlsMode::Required));
+    }
+
+    /// What one thread logs.
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<std::sync::Mutex<String>>);
+
+    impl tracing::field::Visit for Log {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+            self.0.lock().unwrap().push_str(&format!("{field}={value:?} "));
+        }
+    }
+
+    impl tracing::Subscriber for Log {
+        fn enabled(&self, _metadata: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn enter(&self, _span: &tracing::span::Id) {}
+
+        fn exit(&self, _span: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn a_piece_of_a_password_is_not_logged_as_a_name() {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || {
+            parse("mysql://h/d?user=u&password=ab&CANARY&useUnicode=yes")
+        });
+        let text = log.0.lock().unwrap().clone();
+        assert!(text.contains("an unknown parameter") && text.contains("\"useunicode\""), "{text}");
+        assert!(!text.to_uppercase().contains("CANARY"), "{text}");
     }
 
     #[test]
     fn zones() {
-        for (text, zone) in [
-            ("UTC", None),
-            ("Etc/UTC", None),
-            ("%2B00:00", None),
-            ("Europe/Berlin", Some("Europe/Berlin")),
-            ("GMT%2B02:00", Some("+02:00")),
-            ("-05:30", Some("-05:30")),
-        ] {
-            assert_eq!(parse(&format!("jdbc:mysql://h/d?serverTimezone={text}")).zone.as_deref(), zone, "{text}");
+        let zone = |text: &str| parse(&format!("jdbc:mysql://h/d?serverTimezone={text}")).zone;
+        for text in ["UTC", "Etc/UTC", "GMT", "Z", "%2B00:00", "-00:00", ""] {
+            assert_eq!(zone(text), None, "{text}");
         }
+        assert_eq!(zone("Europe/Berlin"), Zone::parse("Europe/Berlin"));
+        assert_eq!(zone("GMT%2B02:00"), Zone::parse("+02:00"));
+        assert_eq!(parse("mysql://h/d?connectionTimeZone=-05:30").zone, Zone::parse("-05:30"));
     }
 
     #[test]
@@ -257,6 +362,8 @@ mod tests {
             "mysql://u:CANARY@h/d?sslMode=CANARY",
             "mysql://u:CANARY@h/d?useSSL=CANARY",
             "mysql://u:CANARY@h/d?serverTimezone=LOCAL",
+            "mysql://u:CANARY@h/d?serverTimezone=SERVER",
+            "mysql://u@h/d?password=ab&CANARYcert",
             "mysql://u:CANARY@h/d?serverTimezone='CANARY",
         ] {
             let why = Address::parse(text).unwrap_err();

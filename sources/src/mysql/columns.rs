@@ -10,12 +10,21 @@ use crate::column::{Absent, Column};
 use crate::json::secret::is_withheld_column;
 use crate::live::LiveNames;
 
+/// The field of addresses of the network, and the types of columns that hold them as `INET6_ATON` gives them. Written as
+/// text, even the addresses of IPv4 may be too long for these.
+const ADDRESS: &str = "ip_address";
+const ADDRESS_TYPES: [&str; 4] = ["binary(4)", "varbinary(4)", "binary(16)", "varbinary(16)"];
+/// What of a session changes later on, besides its end.
+const CHANGING: [&str; 4] = ["device_id", "device_name", "ip_address", "revoked_reason"];
+
 /// A column as the server describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableColumn {
     pub(super) name: String,
     /// The type without its length, in lower case: `bigint`, `datetime`.
     pub(super) data_type: String,
+    /// The type with its length, in lower case: `bigint(20) unsigned`, `binary(16)`.
+    pub(super) column_type: String,
     pub(super) is_nullable: bool,
 }
 
@@ -36,6 +45,10 @@ pub(super) enum Form {
     Plain,
     /// Bits, which are read as a number.
     Bits,
+    /// Bytes of a fixed number, such as those of a UUID, which are read as hexadecimal digits.
+    Hex,
+    /// An address of the network as its bytes, which is read as text.
+    Address,
     /// A time in the zone of the application.
     DateTime,
     /// An instant, which the session shows in UTC.
@@ -45,8 +58,12 @@ pub(super) enum Form {
 }
 
 impl Form {
-    fn of(data_type: &str) -> Self {
-        match data_type {
+    fn of(column: &TableColumn, field: &str) -> Self {
+        match column.data_type.as_str() {
+            "binary" | "varbinary" if field == ADDRESS && ADDRESS_TYPES.contains(&column.column_type.as_str()) => {
+                Self::Address
+            }
+            "binary" => Self::Hex,
             "bit" => Self::Bits,
             "datetime" => Self::DateTime,
             "timestamp" => Self::Timestamp,
@@ -65,8 +82,20 @@ impl Form {
 pub(super) struct Changed {
     /// Microseconds since 1970.
     pub(super) since: i64,
-    /// A row changed at the latest of these times. Where the first is missing, it may have changed at any time.
-    pub(super) times: Vec<(String, Form)>,
+    /// A row may have changed if one of these times is not before the instant.
+    pub(super) times: Vec<ChangeTime>,
+    /// Flags that may have been set without their time; each is beside its time.
+    pub(super) flags: Vec<(String, String)>,
+}
+
+/// A time that tells of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ChangeTime {
+    /// As it is called there.
+    pub(super) column: String,
+    pub(super) form: Form,
+    /// Whether a row without it may have changed at any time.
+    pub(super) or_missing: bool,
 }
 
 /// A table of the database and how the collection's columns are called in it.
@@ -106,7 +135,7 @@ impl Shape<'_> {
         let read = |found: &TableColumn, field: &str| Selected {
             source: found.name.clone(),
             field: field.to_owned(),
-            form: Form::of(&found.data_type),
+            form: Form::of(found, field),
         };
         let preferred = column.fields.first().copied().unwrap_or(column.name);
         if let Some(source) = mapped.get(column.name) {
@@ -132,30 +161,53 @@ impl Shape<'_> {
     /// The condition for what changed, if the table can tell by columns what the collection says about its rows (rule
     /// 1.15); if not, it is read whole.
     pub(super) fn changed(&self, since: i64, selected: &[Selected]) -> Result<Option<Changed>, MySqlError> {
-        let time = |field: &str| {
-            let column = selected.iter().find(|column| column.field == field)?;
-            column.form.is_time().then(|| (column.source.clone(), column.form))
+        let by = |column: &str, form: Form| {
+            let time = ChangeTime { column: column.to_owned(), form, or_missing: true };
+            form.is_time().then(|| Changed { since, times: vec![time], flags: Vec::new() })
         };
-        let has = |field: &str| selected.iter().any(|column| column.field == field);
-        let times = if let Some(field) = &self.names.changed_field {
+        let of = |field: &str| selected.iter().find(|column| column.field == field);
+        let changed = if let Some(field) = &self.names.changed_field {
             let found = self.find(field).ok_or_else(|| self.no_column(&[field], "updated_at"))?;
-            vec![Some((found.name.clone(), Form::of(&found.data_type))).filter(|(_, form)| form.is_time())]
-        } else if has("updated_at") {
-            vec![time("updated_at")]
+            by(&found.name, Form::of(found, field))
+        } else if let Some(column) = of("updated_at") {
+            by(&column.source, column.form)
         } else {
+            let created = of("created_at").and_then(|column| by(&column.source, column.form));
             match self.collection {
-                // A revocation that leaves no time is only found by reading the row.
-                Collection::AuthSessions if has("revoked_at") => vec![time("created_at"), time("revoked_at")],
-                Collection::AuthSessions if has("is_revoked") || has("revoked") => vec![None],
-                Collection::AuthSessions | Collection::AuditLogs => vec![time("created_at")],
-                _ => vec![None],
+                Collection::AuditLogs => created,
+                Collection::AuthSessions => created.and_then(|changed| self.changed_session(changed, selected)),
+                _ => None,
             }
         };
-        let times: Option<Vec<_>> = times.into_iter().collect();
-        if times.is_none() {
+        if changed.is_none() {
             tracing::info!(table = self.table, "the table does not tell when its rows changed; it is read whole");
         }
-        Ok(times.filter(|_| since > 0).map(|times| Changed { since, times }))
+        Ok(changed.filter(|_| since > 0))
+    }
+
+    /// A session changes after it was made while it lasts, and when it is revoked.
+    fn changed_session(&self, mut changed: Changed, selected: &[Selected]) -> Option<Changed> {
+        let of = |field: &str| selected.iter().find(|column| column.field == field);
+        let mut add = |column: &Selected, or_missing| {
+            let time = ChangeTime { column: column.source.clone(), form: column.form, or_missing };
+            column.form.is_time().then(|| changed.times.push(time))
+        };
+        match of("expires_at") {
+            Some(expires) => add(expires, true)?,
+            None if CHANGING.into_iter().any(|field| of(field).is_some()) => return None,
+            None => {}
+        }
+        let flags: Vec<&Selected> = ["is_revoked", "revoked"].into_iter().filter_map(of).collect();
+        let Some(revoked_at) = of("revoked_at") else {
+            // A revocation that leaves no time is only found by reading the row.
+            return Some(changed).filter(|_| flags.is_empty());
+        };
+        add(revoked_at, false)?;
+        for flag in flags {
+            let column = self.find(&flag.source).filter(|column| is_number(&column.data_type))?;
+            changed.flags.push((column.name.clone(), revoked_at.source.clone()));
+        }
+        Some(changed)
     }
 
     fn find(&self, name: &str) -> Option<&TableColumn> {
@@ -172,6 +224,10 @@ impl Shape<'_> {
     }
 }
 
+fn is_number(data_type: &str) -> bool {
+    matches!(data_type, "bit" | "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal")
+}
+
 /// Names in quotes: "`a` or `b`".
 pub(super) fn or_list(names: &[impl AsRef<str>]) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(" or ")
@@ -183,7 +239,8 @@ mod tests {
     use crate::Fault;
 
     fn column(name: &str, data_type: &str) -> TableColumn {
-        TableColumn { name: name.to_owned(), data_type: data_type.to_owned(), is_nullable: true }
+        let plain = data_type.split('(').next().unwrap_or_default().to_owned();
+        TableColumn { name: name.to_owned(), data_type: plain, column_type: data_type.to_owned(), is_nullable: true }
     }
 
     fn select(collection: Collection, names: &LiveNames, columns: &[TableColumn]) -> Result<Vec<Selected>, MySqlError> {
@@ -226,6 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_read_as_what_they_mean() {
+        let table = [
+            column("id", "binary(16)"),
+            column("user_id", "varbinary(16)"),
+            column("ip_address", "varbinary(16)"),
+            column("created_at", "datetime"),
+        ];
+        let selected = select(Collection::AuditLogs, &LiveNames::default(), &table).unwrap();
+        let forms: BTreeMap<&str, Form> = selected.iter().map(|it| (it.field.as_str(), it.form)).collect();
+        let expected = [
+            ("id", Form::Hex),
+            ("user_id", Form::Plain),
+            ("ip_address", Form::Address),
+            ("created_at", Form::DateTime),
+        ];
+        assert_eq!(forms, expected.into_iter().collect());
+        let table = [column("id", "int"), column("ip_address", "varbinary(45)"), column("created_at", "date")];
+        let selected = select(Collection::AuditLogs, &LiveNames::default(), &table).unwrap();
+        assert!(selected.iter().any(|it| it.field == "ip_address" && it.form == Form::Plain), "{selected:?}");
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         let table = [column("id", "bigint"), column("session_token", "char"), column("note", "text")];
         for (collection, names, expected) in [
@@ -245,28 +324,40 @@ mod tests {
         let changed = |collection, names: &LiveNames, columns: &[(&str, &str)], since| {
             let columns: Vec<TableColumn> = columns.iter().map(|(name, kind)| column(name, kind)).collect();
             let shape = Shape { collection, names, table: "t", columns: &columns };
-            let changed = shape.changed(since, &shape.select().unwrap()).unwrap();
-            changed.map(|changed| changed.times.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+            let changed = shape.changed(since, &shape.select().unwrap()).unwrap()?;
+            let time = |time: ChangeTime| format!("{}{}", time.column, if time.or_missing { "?" } else { "" });
+            let flag = |(flag, time): (String, String)| format!("{flag} without {time}");
+            Some(changed.times.into_iter().map(time).chain(changed.flags.into_iter().map(flag)).collect::<Vec<_>>())
         };
         let usual = LiveNames::default();
         let users = [("id", "bigint"), ("created_at", "datetime")];
         assert_eq!(changed(Collection::AuthUsers, &usual, &users, 5), None);
         let users = [("id", "bigint"), ("created_at", "datetime"), ("updated_at", "timestamp")];
-        assert_eq!(changed(Collection::AuthUsers, &usual, &users, 5).unwrap(), ["updated_at"]);
+        assert_eq!(changed(Collection::AuthUsers, &usual, &users, 5).unwrap(), ["updated_at?"]);
         assert_eq!(changed(Collection::AuthUsers, &usual, &users, 0), None);
         let as_text = [("id", "bigint"), ("updated_at", "varchar")];
         assert_eq!(changed(Collection::AuthUsers, &usual, &as_text, 5), None);
 
         let other = LiveNames { changed_field: Some("Touched".to_owned()), ..LiveNames::default() };
         let users = [("id", "bigint"), ("updated_at", "datetime"), ("touched", "datetime")];
-        assert_eq!(changed(Collection::AuthUsers, &other, &users, 5).unwrap(), ["touched"]);
+        assert_eq!(changed(Collection::AuthUsers, &other, &users, 5).unwrap(), ["touched?"]);
 
         let plain = [("id", "bigint"), ("created_at", "datetime")];
-        let flagged = [("id", "bigint"), ("created_at", "datetime"), ("revoked", "tinyint")];
-        let timed = [("id", "bigint"), ("created_at", "datetime"), ("revoked", "bit"), ("revoked_at", "datetime")];
-        assert_eq!(changed(Collection::AuthSessions, &usual, &plain, 5).unwrap(), ["created_at"]);
-        assert_eq!(changed(Collection::AuthSessions, &usual, &flagged, 5), None);
-        assert_eq!(changed(Collection::AuthSessions, &usual, &timed, 5).unwrap(), ["created_at", "revoked_at"]);
-        assert_eq!(changed(Collection::AuditLogs, &usual, &plain, 5).unwrap(), ["created_at"]);
+        let and = |more: &[(&'static str, &'static str)]| [plain.as_slice(), more].concat();
+        let sessions = |more: &[(&'static str, &'static str)]| changed(Collection::AuthSessions, &usual, &and(more), 5);
+        assert_eq!(sessions(&[]).unwrap(), ["created_at?"]);
+        assert_eq!(sessions(&[("revoked", "tinyint")]), None);
+        let (at, ends) = (("revoked_at", "datetime"), ("expires_at", "datetime"));
+        let expected = ["created_at?", "revoked_at", "revoked without revoked_at"];
+        assert_eq!(sessions(&[("revoked", "bit"), at]).unwrap(), expected);
+        let expected = ["created_at?", "expires_at?", "revoked_at", "is_revoked without revoked_at"];
+        assert_eq!(sessions(&[("is_revoked", "tinyint"), at, ends, ("ip_address", "varchar")]).unwrap(), expected);
+        // What cannot be told is read whole: a flag that is no number, a device without an end of the session.
+        assert_eq!(sessions(&[("revoked", "char"), at]), None);
+        assert_eq!(sessions(&[("device_name", "varchar"), at]), None);
+        assert_eq!(sessions(&[("expires_at", "bigint")]), None);
+        let updated = [("updated_at", "datetime"), ("device_name", "varchar"), ("revoked", "char")];
+        assert_eq!(sessions(&updated).unwrap(), ["updated_at?"]);
+        assert_eq!(changed(Collection::AuditLogs, &usual, &plain, 5).unwrap(), ["created_at?"]);
     }
 }

@@ -1,18 +1,22 @@
 //! What can go wrong with a MySQL server, and what to do about it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mysql_async::{DriverError, Error, IoError, ServerError};
 use quickchat_environment::EnvironmentError;
 
 use crate::Fault;
+use crate::live::Failures;
 
-/// Errors of a server that a later attempt may see pass: it is full, stopping or killed the statement, a lock was not
-/// to be had in time, the table was being altered.
-const PASSING: [u16; 28] = [
-    1021, 1037, 1038, 1040, 1041, 1053, 1077, 1078, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213,
-    1226, 1317, 1412, 1927, 1969, 3024, 3168, 3169, 4031,
+/// Errors of a server that a later attempt may see pass: it is full, stopping, offline for maintenance or killed the
+/// statement, a lock was not to be had in time, the table was being altered, a proxy before it did not reach it (9001).
+const PASSING: [u16; 32] = [
+    1021, 1030, 1037, 1038, 1040, 1041, 1053, 1077, 1078, 1079, 1080, 1114, 1152, 1158, 1159, 1160, 1161, 1184, 1203,
+    1205, 1213, 1226, 1317, 1412, 1927, 1969, 3024, 3032, 3168, 3169, 4031, 9001,
 ];
+/// User and password are not, or no longer, those of an account; or the password has to be changed first.
+const LOGIN: [u16; 3] = [1045, 1820, 1862];
 /// The account may not do it, or is not who it says; or may not do it through a view (1356).
 const NOT_ALLOWED: [u16; 20] = [
     1044, 1045, 1129, 1130, 1131, 1132, 1133, 1142, 1143, 1227, 1251, 1275, 1356, 1370, 1396, 1698, 1820, 1862, 3118,
@@ -102,16 +106,6 @@ pub enum MySqlError {
         address: String,
         /// As it calls itself.
         version: String,
-    },
-    /// The zone is not known to the server.
-    #[error(
-        "MySQL at {address} does not know the time zone `{zone}` of MYSQL_URL; load the server's table of time zones, or give an offset such as %2B02:00"
-    )]
-    Zone {
-        /// Host and port.
-        address: String,
-        /// The zone.
-        zone: String,
     },
     /// The database is not there, or has nothing in it.
     #[error(
@@ -221,8 +215,44 @@ impl MySqlError {
     }
 }
 
+/// The server did not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no answer within {seconds} s")]
+pub(super) struct Elapsed {
+    pub(super) seconds: u64,
+    pub(super) is_connecting: bool,
+}
+
+impl Elapsed {
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        let Error::Io(IoError::Io(error)) = error else { return None };
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl From<Elapsed> for Error {
+    /// As an accident of the connection, which is what those who judge errors take it for.
+    fn from(elapsed: Elapsed) -> Self {
+        std::io::Error::other(elapsed).into()
+    }
+}
+
+/// Counts a failure, and says how long to wait before the next attempt; none if there is to be none.
+pub(super) fn next_attempt(error: &Error, failures: &mut Failures) -> Option<Duration> {
+    match Elapsed::of(error) {
+        Some(_) => failures.silent(),
+        None if is_passing(error) => failures.told(),
+        None => None,
+    }
+}
+
+/// Whether it is for user and password.
+pub(super) fn is_about_login(error: &Error) -> bool {
+    matches!(error, Error::Server(ServerError { code, .. }) if LOGIN.contains(code))
+}
+
 /// Whether the same attempt may succeed a little later.
-pub(super) fn is_passing(error: &Error) -> bool {
+fn is_passing(error: &Error) -> bool {
     match error {
         Error::Server(ServerError { code, state, .. }) => PASSING.contains(code) || state.starts_with("08"),
         Error::Io(IoError::Io(error)) => !is_about_tls(error),
@@ -267,6 +297,9 @@ pub(super) struct Circumstances<'a> {
 pub(super) fn explain(error: &Error, circumstances: Circumstances<'_>) -> MySqlError {
     let Circumstances { address, database, doing, why, attempts } = circumstances;
     let (address, doing) = (address.to_owned(), doing.to_owned());
+    if let Some(Elapsed { seconds, .. }) = Elapsed::of(error) {
+        return MySqlError::Hangs { address, doing, seconds };
+    }
     match error {
         Error::Server(server) if NOT_ALLOWED.contains(&server.code) => MySqlError::Refused { doing, why },
         Error::Server(server) if server.code == NO_DATABASE => MySqlError::NoDatabase { database: database.to_owned() },
@@ -309,6 +342,10 @@ mod tests {
             server(1213, "40001"),
             server(1317, "70100"),
             server(1927, "70100"),
+            server(3032, "HY000"),
+            server(1114, "HY000"),
+            server(1030, "HY000"),
+            server(9001, "HY000"),
             server(65_000, "08S01"),
             Error::Driver(DriverError::ConnectionClosed),
             Error::Driver(DriverError::PacketOutOfOrder),
@@ -319,6 +356,20 @@ mod tests {
             assert!(is_passing(&error), "{error}");
             assert_eq!(fault_of(&error), Fault::External, "{error}");
         }
+    }
+
+    #[test]
+    fn what_hangs_is_tried_less_often_than_what_fails() {
+        let attempts = |error: &Error| {
+            let mut failures = Failures::default();
+            while next_attempt(error, &mut failures).is_some() {}
+            failures.count()
+        };
+        let hangs = Error::from(Elapsed { seconds: 60, is_connecting: false });
+        assert_eq!(attempts(&hangs), crate::live::SILENCES);
+        assert_eq!(attempts(&server(1205, "HY000")), crate::live::ATTEMPTS);
+        assert_eq!(attempts(&server(1064, "42000")), 0);
+        assert!(hangs.to_string().contains("no answer within 60 s") && fault_of(&hangs) == Fault::External, "{hangs}");
     }
 
     #[test]

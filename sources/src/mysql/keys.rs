@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::hex;
 
-/// How the values of a key are written and compared. A key of another type, or one that is not unique, gives no ranges:
-/// its table is read at once.
+/// How the values of a key are written and compared. A key of another type, or one without an index, gives no ranges: its
+/// table is read at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum KeyKind {

@@ -1,19 +1,21 @@
-//! Tables of MySQL and MariaDB, read by ranges of their primary key.
+//! Tables of MySQL and MariaDB, read by ranges of their key.
 //!
 //! The process that plans asks the server what the tables and columns are called, and cuts the key into ranges
-//! ([`plan`]); each executor reads its ranges in the order of the key ([`rows`]) and hands the values, as the text that
-//! the server sends, to the decoder of CSV files ([`reader`]), so that a row means the same wherever it comes from. The
-//! order is what makes a read resumable: after a lost connection it goes on behind the last key that it saw.
+//! ([`plan`]); each executor reads its ranges ([`rows`]) and hands the values, as the text that the server sends, to the
+//! decoder of CSV files ([`reader`]), so that a row means the same wherever it comes from; an empty text is null, as it
+//! is there. A key that no two rows share is read in its order, which makes the read resumable: after a lost connection
+//! it goes on behind the last key that it saw.
 //!
 //! # Consistency
-//! A range is read in a read-only transaction with a consistent snapshot. Ranges, and what is read after a lost
-//! connection, have snapshots of their own: MySQL cannot share one between connections. A row that changes meanwhile is
-//! read before or after its change; it is never missed and never doubled, because its key does not change, and the next
-//! run reads whatever changed since the watermark, less the lookback, once more.
+//! A range is read in a read-only transaction with a consistent snapshot, under the isolation level that has one
+//! whatever the server's own is. Ranges, and what is read after a lost connection, have snapshots of their own: MySQL
+//! cannot share one between connections. A row that changes meanwhile is read before or after its change; it is never
+//! missed and never doubled, because its key does not change, and the next run reads whatever changed since the
+//! watermark, less the lookback, once more.
 //!
 //! # Time
 //! The session is in UTC. A `TIMESTAMP` is an instant; a `DATETIME` is UTC too, unless the address says by
-//! `serverTimezone`, as JDBC does, in which zone the application writes it.
+//! `serverTimezone`, as JDBC does, in which zone the application writes it ([`zone`]).
 //!
 //! # What travels
 //! Names, bounds of keys, instants. Address and password stay with the process that connects, and so does SQL, which is
@@ -38,6 +40,7 @@ mod rows;
 mod server;
 mod session;
 mod tls;
+mod zone;
 
 pub use fault::MySqlError;
 pub(crate) use plan::{RowRange, plan};

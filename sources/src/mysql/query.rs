@@ -3,12 +3,15 @@
 //! Names are quoted, values are digits or hexadecimal literals, and every column is named with its table, so that it is
 //! never taken for the alias of another.
 
-use super::columns::{Changed, Form, Selected};
+use super::columns::{ChangeTime, Changed, Form, Selected};
 use super::keys::{KeyKind, unhex};
 use super::plan::RowRange;
+use super::zone::Zone;
 
 /// The time before which no row is valid; what MySQL calls a zero date lies before it.
 const FIRST_TIME: &str = "'1970-01-01 00:00:00'";
+/// Microseconds that clocks may be put back by.
+const TWICE: i64 = 2 * 3_600 * 1_000_000;
 
 /// A name in quotes.
 pub(super) fn quoted(name: &str) -> String {
@@ -20,8 +23,8 @@ fn column(name: &str) -> String {
 }
 
 /// The rows of a range that stand behind a key; none if a bound is not of the key's kind.
-pub(super) fn select(range: &RowRange, zone: Option<&str>, after: Option<&[u8]>) -> Option<String> {
-    let columns: Vec<String> = range.columns.iter().map(|selected| select_column(selected, zone)).collect();
+pub(super) fn select(range: &RowRange, zone: Option<Zone>, after: Option<&[u8]>) -> Option<String> {
+    let columns: Vec<String> = range.columns.iter().map(select_column).collect();
     let mut conditions = Vec::new();
     let mut order = String::new();
     if let (Some(kind), Some(key)) = (range.key, range.columns.first()) {
@@ -33,7 +36,9 @@ pub(super) fn select(range: &RowRange, zone: Option<&str>, after: Option<&[u8]>)
         if let Some(upper) = bound(range.keys.up_to.as_deref())? {
             conditions.push(format!("{key} <= {}", kind.literal(&upper)?));
         }
-        order = format!(" ORDER BY {key}");
+        if range.is_unique {
+            order = format!(" ORDER BY {key}");
+        }
     }
     conditions.extend(range.changed.as_ref().map(|changed| condition(changed, zone)));
     let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
@@ -48,44 +53,50 @@ fn bound(digits: Option<&str>) -> Option<Option<Vec<u8>>> {
     }
 }
 
-fn select_column(selected: &Selected, zone: Option<&str>) -> String {
+fn select_column(selected: &Selected) -> String {
     let source = column(&selected.source);
-    let value = match (selected.form, zone) {
-        (Form::Bits, _) => format!("{source} + 0"),
-        (Form::DateTime, Some(zone)) => format!("CONVERT_TZ({source}, '{zone}', '+00:00')"),
+    let value = match selected.form {
+        Form::Bits => format!("{source} + 0"),
+        Form::Hex => format!("LOWER(HEX({source}))"),
+        // What is no address stays as it is.
+        Form::Address => format!("COALESCE(INET6_NTOA({source}), {source})"),
         _ => source,
     };
     format!("{value} AS {}", quoted(&selected.field))
 }
 
 /// The condition for a row that may have changed.
-pub(super) fn condition(changed: &Changed, zone: Option<&str>) -> String {
-    let (seconds, micros) = (changed.since.div_euclid(1_000_000), changed.since.rem_euclid(1_000_000));
-    // Added up by the server, once for the statement.
-    let since = format!("TIMESTAMP {FIRST_TIME} + INTERVAL {seconds} SECOND + INTERVAL {micros} MICROSECOND");
-    let compare = |(name, form): &(String, Form)| {
-        let since = match (form, zone) {
-            (Form::Date, _) => format!("DATE({since})"),
-            // An hour that comes twice in a zone is read from its first time on.
-            (Form::DateTime, Some(zone)) => {
-                format!("CONVERT_TZ({since}, '+00:00', '{zone}') - INTERVAL 2 HOUR")
-            }
-            _ => format!("({since})"),
-        };
-        format!("{} >= {since}", column(name))
-    };
-    let mut any: Vec<String> = changed.times.iter().map(compare).collect();
-    if let Some((name, _)) = changed.times.first() {
+pub(super) fn condition(changed: &Changed, zone: Option<Zone>) -> String {
+    let mut any = Vec::new();
+    for ChangeTime { column: name, form, or_missing } in &changed.times {
         let name = column(name);
-        any.push(format!("{name} IS NULL OR {name} < {FIRST_TIME}"));
+        let since = match (form, zone) {
+            (Form::Date, _) => format!("DATE({})", instant(changed.since)),
+            // An hour that comes twice in a zone is read from its first time on.
+            (Form::DateTime, Some(zone)) => instant(zone.shown_at(changed.since).saturating_sub(TWICE)),
+            _ => instant(changed.since),
+        };
+        any.push(format!("{name} >= {since}"));
+        if *or_missing {
+            any.push(format!("{name} IS NULL OR {name} < {FIRST_TIME}"));
+        }
     }
+    let flag = |(flag, time): &(String, String)| format!("({} <> 0 AND {} IS NULL)", column(flag), column(time));
+    any.extend(changed.flags.iter().map(flag));
     format!("({})", any.join(" OR "))
 }
 
-/// The least and the greatest key.
-pub(super) fn ends(table: &str, key: &str) -> String {
-    let key = column(key);
-    format!("SELECT MIN({key}), MAX({key}) FROM {} AS t", quoted(table))
+/// A time in SQL, which the server adds up once for the statement.
+fn instant(micros: i64) -> String {
+    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    format!("(TIMESTAMP {FIRST_TIME} + INTERVAL {seconds} SECOND + INTERVAL {micros} MICROSECOND)")
+}
+
+/// The keys that have so many below and so many above them.
+pub(super) fn ends(table: &str, key: &str, skipped: u64) -> String {
+    let (key, table) = (column(key), quoted(table));
+    let end = |order| format!("(SELECT {key} FROM {table} AS t ORDER BY {key}{order} LIMIT 1 OFFSET {skipped})");
+    format!("{} UNION ALL {}", end(""), end(" DESC"))
 }
 
 /// The key so many rows behind another one; none if that is not of its kind.
@@ -100,7 +111,7 @@ pub(super) fn step(table: &str, key: &str, kind: KeyKind, after: Option<&[u8]>, 
 }
 
 /// How many rows the server expects to read for the changes.
-pub(super) fn explain_changes(table: &str, changed: &Changed, zone: Option<&str>) -> String {
+pub(super) fn explain_changes(table: &str, changed: &Changed, zone: Option<Zone>) -> String {
     format!("EXPLAIN FORMAT = TRADITIONAL SELECT 1 FROM {} AS t WHERE {}", quoted(table), condition(changed, zone))
 }
 
@@ -119,6 +130,7 @@ mod tests {
             table: "users".to_owned(),
             columns: vec![selected("id", "id", Form::Plain)],
             key: Some(KeyKind::Number),
+            is_unique: true,
             keys: KeyRange::default(),
             changed: None,
             ids_only: false,
@@ -128,7 +140,7 @@ mod tests {
     #[test]
     fn a_whole_table_in_the_order_of_its_key() {
         assert_eq!(select(&range(), None, None).unwrap(), "SELECT t.`id` AS `id` FROM `users` AS t ORDER BY t.`id`");
-        let unordered = RowRange { key: None, ..range() };
+        let unordered = RowRange { key: None, is_unique: false, ..range() };
         assert_eq!(select(&unordered, None, None).unwrap(), "SELECT t.`id` AS `id` FROM `users` AS t");
     }
 
@@ -152,40 +164,61 @@ mod tests {
         let sql = select(&range, None, Some(b"15")).unwrap();
         assert!(sql.contains("WHERE t.`id` > 15 AND t.`id` <= 20"), "{sql}");
         assert_eq!(select(&range, None, Some(b"x")), None);
+        // Rows that share a key are cut by it too, but not put in order: they are not read on behind it.
+        let sql = select(&RowRange { is_unique: false, ..range.clone() }, None, None).unwrap();
+        assert!(sql.ends_with("WHERE t.`id` > 10 AND t.`id` <= 20"), "{sql}");
         let text = RowRange { key: Some(KeyKind::Text), keys: KeyRange::default(), ..range };
         let sql = select(&text, None, Some(b"it's")).unwrap();
         assert!(sql.contains("WHERE t.`id` > _utf8mb4 X'69742773' ORDER BY"), "{sql}");
     }
 
     #[test]
-    fn bits_are_numbers_and_times_in_a_zone_are_converted() {
-        let columns = vec![selected("b", "revoked", Form::Bits), selected("at", "created_at", Form::DateTime)];
-        let range = RowRange { columns, key: None, ..range() };
-        let sql = select(&range, Some("Europe/Berlin"), None).unwrap();
-        assert!(sql.contains("t.`b` + 0 AS `revoked`"), "{sql}");
-        assert!(sql.contains("CONVERT_TZ(t.`at`, 'Europe/Berlin', '+00:00') AS `created_at`"), "{sql}");
-        assert!(select(&range, None, None).unwrap().contains("t.`at` AS `created_at`"));
+    fn what_is_no_text_is_read_as_such() {
+        let columns = vec![
+            selected("id", "id", Form::Hex),
+            selected("b", "revoked", Form::Bits),
+            selected("ip", "ip_address", Form::Address),
+            selected("at", "created_at", Form::DateTime),
+        ];
+        let range = RowRange { columns, key: Some(KeyKind::Bytes), ..range() };
+        assert_eq!(
+            select(&range, Zone::parse("Europe/Berlin"), Some(&[0xab])).unwrap(),
+            "SELECT LOWER(HEX(t.`id`)) AS `id`, t.`b` + 0 AS `revoked`, \
+             COALESCE(INET6_NTOA(t.`ip`), t.`ip`) AS `ip_address`, t.`at` AS `created_at` \
+             FROM `users` AS t WHERE t.`id` > X'ab' ORDER BY t.`id`"
+        );
     }
 
     #[test]
     fn changes() {
-        let changed = |times: &[(&str, Form)]| Changed {
+        let changed = |times: &[(&str, Form, bool)], flags: &[(&str, &str)]| Changed {
             since: 1_700_000_000_000_005,
-            times: times.iter().map(|(name, form)| ((*name).to_owned(), *form)).collect(),
+            times: times
+                .iter()
+                .map(|(name, form, or_missing)| ChangeTime {
+                    column: (*name).to_owned(),
+                    form: *form,
+                    or_missing: *or_missing,
+                })
+                .collect(),
+            flags: flags.iter().map(|(flag, time)| ((*flag).to_owned(), (*time).to_owned())).collect(),
         };
-        let since = "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL 1700000000 SECOND + INTERVAL 5 MICROSECOND";
+        let since = "(TIMESTAMP '1970-01-01 00:00:00' + INTERVAL 1700000000 SECOND + INTERVAL 5 MICROSECOND)";
+        let times = [("created_at", Form::DateTime, true), ("revoked_at", Form::Timestamp, false)];
         assert_eq!(
-            condition(&changed(&[("created_at", Form::DateTime), ("revoked_at", Form::Timestamp)]), None),
+            condition(&changed(&times, &[("revoked", "revoked_at")]), None),
             format!(
-                "(t.`created_at` >= ({since}) OR t.`revoked_at` >= ({since}) OR t.`created_at` IS NULL OR t.`created_at` < '1970-01-01 00:00:00')"
+                "(t.`created_at` >= {since} OR t.`created_at` IS NULL OR t.`created_at` < '1970-01-01 00:00:00' \
+                 OR t.`revoked_at` >= {since} OR (t.`revoked` <> 0 AND t.`revoked_at` IS NULL))"
             )
         );
-        let day = condition(&changed(&[("day", Form::Date)]), None);
-        assert!(day.starts_with(&format!("(t.`day` >= DATE({since}) OR")), "{day}");
-        let zoned = condition(&changed(&[("at", Form::DateTime)]), Some("+02:00"));
-        assert!(zoned.contains("CONVERT_TZ("), "{zoned}");
-        let zoned = condition(&changed(&[("at", Form::Timestamp)]), Some("+02:00"));
-        assert!(!zoned.contains("CONVERT_TZ("), "{zoned}");
+        let day = condition(&changed(&[("day", Form::Date, false)], &[]), None);
+        assert_eq!(day, format!("(t.`day` >= DATE({since}))"));
+        // What clocks show in the zone, less what they may be put back by.
+        let zoned = condition(&changed(&[("at", Form::DateTime, false)], &[]), Zone::parse("+03:00"));
+        assert!(zoned.contains("INTERVAL 1700003600 SECOND"), "{zoned}");
+        let instant = condition(&changed(&[("at", Form::Timestamp, false)], &[]), Zone::parse("+03:00"));
+        assert!(instant.contains("INTERVAL 1700000000 SECOND"), "{instant}");
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! From rows to Arrow.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use mysql_async::Row;
 use sha2::{Digest, Sha256};
 
+use super::columns::{Form, Selected};
 use super::fault::MySqlError;
 use super::plan::RowRange;
 use super::rows::Rows;
 use super::session::bytes;
+use super::zone::Zone;
 use crate::SourceError;
 use crate::decode::{Fields, Place, RecordDecoder, hex};
 use crate::read::LiveSite;
@@ -29,6 +30,37 @@ pub(crate) struct RowReader {
 struct Started {
     rows: Rows,
     decoder: RecordDecoder,
+    local: Local,
+}
+
+/// The times of the current row that its table has without a zone, with the offset that they get by the application's.
+struct Local {
+    zone: Option<Zone>,
+    /// One a column, where it holds such times; nothing where they are in UTC.
+    located: Vec<Option<String>>,
+}
+
+impl Local {
+    fn new(zone: Option<Zone>, range: &RowRange) -> Self {
+        let buffer = |column: &Selected| (column.form == Form::DateTime).then(String::new);
+        let columns = range.columns.iter().filter(|_| zone.is_some());
+        Self { zone, located: columns.map(buffer).collect() }
+    }
+
+    fn locate(&mut self, row: &Row) {
+        let Self { zone: Some(zone), located } = self else { return };
+        for (index, located) in located.iter_mut().enumerate() {
+            let Some(located) = located else { continue };
+            located.clear();
+            if let Some(Ok(text)) = bytes(row, index).map(std::str::from_utf8) {
+                zone.locate(text, located);
+            }
+        }
+    }
+
+    fn at(&self, index: usize) -> Option<&[u8]> {
+        self.located.get(index)?.as_ref().map(String::as_bytes)
+    }
 }
 
 impl RowReader {
@@ -46,17 +78,17 @@ impl RowReader {
             Some(started) => started,
             None => self.start().await?,
         };
-        while !started.decoder.is_full() {
-            match started.rows.next().await? {
-                Some(row) => self.decode(&row, &mut started.decoder),
-                None => {
-                    self.done = true;
-                    started.decoder.push_tally(self.read);
-                    break;
-                }
-            }
+        let Started { rows, decoder, local } = &mut started;
+        self.done = rows
+            .read(|row| {
+                self.decode(row, decoder, local);
+                !decoder.is_full()
+            })
+            .await?;
+        if self.done {
+            decoder.push_tally(self.read);
         }
-        let batch = started.decoder.finish(&format!("mysql/{}", self.range.table));
+        let batch = decoder.finish(&format!("mysql/{}", self.range.table));
         self.started = Some(started);
         batch.map(Some)
     }
@@ -73,26 +105,19 @@ impl RowReader {
             let why = format!("the plan lacks the column {column}");
             MySqlError::Answer { doing: format!("reading {}", self.range.table), why }
         })?;
-        Ok(Started { rows: Rows::new(open, self.range.clone()), decoder: decoder.keyed_by(0) })
+        let local = Local::new(open.zone, &self.range);
+        Ok(Started { rows: Rows::new(open, self.range.clone()), decoder: decoder.keyed_by(0), local })
     }
 
-    fn decode(&mut self, row: &Row, decoder: &mut RecordDecoder) {
+    fn decode(&mut self, row: &Row, decoder: &mut RecordDecoder, local: &mut Local) {
         let place = Place { ordinal: ordinal(self.range.rank, self.read), line: self.read + 1 };
         self.read += 1;
-        self.fields.clear();
-        let mut size = 0;
-        let mut is_valid = true;
-        for index in 0..row.len() {
-            let value = bytes(row, index).map(|value| {
-                size += value.len();
-                // First as the text that it nearly always is: looking for what to replace costs several times that.
-                std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
-            });
-            is_valid &= !matches!(value, Some(Cow::Owned(_)));
-            self.fields.push(value.as_deref());
-        }
+        local.locate(row);
+        // An empty text is null, as in an export.
+        let value = |index| local.at(index).or_else(|| bytes(row, index)).filter(|value| !value.is_empty());
+        let is_valid = self.fields.fill((0..row.len()).map(value));
         if is_valid {
-            decoder.push(&self.fields, size, place, || digest(row));
+            decoder.push(&self.fields, self.fields.text_len(), place, || digest(row));
         } else {
             decoder.push_invalid_text(&self.fields, digest(row), place);
         }

@@ -11,10 +11,11 @@ use quickchat_environment::Secret;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::address::Address;
-use super::fault::{Circumstances, MySqlError, explain, is_passing, is_without_tls};
+use super::fault::{Circumstances, Elapsed, MySqlError, explain, is_about_login, is_without_tls, next_attempt};
 use super::session::{Answer, Session};
 use super::tls::Tls;
-use crate::live::{ATTEMPTS, install_tls, patience, pause};
+use super::zone::Zone;
+use crate::live::{Failures, install_tls, patience};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +26,9 @@ const IDLE_SECONDS: u32 = 600;
 /// The oldest versions that are still in use and know all that is asked: read-only snapshots, `utf8mb4`.
 const OLDEST_MYSQL: (u32, u32) = (5, 7);
 const OLDEST_MARIADB: (u32, u32) = (10, 2);
+/// The only level under which a snapshot is one, and under which those that write are not held up: the server may have
+/// another.
+const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
 /// Where the server is and how to log in to it.
 #[derive(Debug, Clone)]
@@ -64,27 +68,40 @@ impl MySqlSettings {
     }
 }
 
+/// Where settings are found, once more whenever the server refuses them.
+#[derive(Debug, Clone, Default)]
+enum Settings {
+    Given(Box<MySqlSettings>),
+    #[default]
+    Environment,
+}
+
+impl Settings {
+    fn read(&self) -> Result<Option<MySqlSettings>, MySqlError> {
+        match self {
+            Self::Given(settings) => Ok(Some(settings.as_ref().clone())),
+            Self::Environment => MySqlSettings::from_environment(),
+        }
+    }
+}
+
 /// The server, connected to when it is first used.
 #[derive(Default)]
 pub(crate) struct MySqlServer {
-    given: Option<MySqlSettings>,
+    settings: Settings,
     open: OnceCell<Arc<Open>>,
 }
 
 impl MySqlServer {
     pub(crate) fn given(settings: MySqlSettings) -> Self {
-        Self { given: Some(settings), open: OnceCell::new() }
+        Self { settings: Settings::Given(Box::new(settings)), open: OnceCell::new() }
     }
 
     /// The server. Nothing is sent to it yet.
     pub(super) async fn open(&self, what: &str) -> Result<Arc<Open>, MySqlError> {
         let open = self.open.get_or_try_init(|| async {
-            let settings = match &self.given {
-                Some(settings) => Some(settings.clone()),
-                None => MySqlSettings::from_environment()?,
-            };
-            match settings {
-                Some(settings) => Open::new(settings).await.map(Arc::new),
+            match self.settings.read()? {
+                Some(settings) => Open::new(settings, self.settings.clone()).await.map(Arc::new),
                 None => Err(MySqlError::NotConfigured { what: what.to_owned() }),
             }
         });
@@ -92,90 +109,143 @@ impl MySqlServer {
     }
 }
 
+/// Who reads, and what of it must not show in messages.
+#[derive(Clone, PartialEq, Eq)]
+struct Login {
+    user: Option<String>,
+    password: Option<Secret>,
+    url: Secret,
+}
+
+impl Login {
+    fn of(address: &Address, settings: &MySqlSettings) -> Self {
+        Self {
+            user: address.user.clone().or_else(|| settings.user.clone()),
+            password: address.password.clone().or_else(|| settings.password.clone()),
+            url: settings.url.clone(),
+        }
+    }
+
+    fn apply(&self, opts: OptsBuilder) -> OptsBuilder {
+        let password = self.password.as_ref().map(|password| password.expose().to_owned());
+        opts.user(self.user.clone()).pass(password)
+    }
+}
+
 /// A server that can be connected to.
 pub(super) struct Open {
     /// With the encryption that turned out to be possible.
     opts: Mutex<Opts>,
+    login: Mutex<Login>,
+    settings: Settings,
     tls: Tls,
-    checked: AtomicBool,
+    is_checked: AtomicBool,
     /// Host and port.
     pub(super) address: String,
     pub(super) database: String,
     /// The zone of `DATETIME` values, if that is not UTC.
-    pub(super) zone: Option<String>,
+    pub(super) zone: Option<Zone>,
     patience: Duration,
     limit: Arc<Semaphore>,
-    /// Texts that must not show in messages.
-    hidden: Vec<Secret>,
 }
 
 impl Open {
-    async fn new(settings: MySqlSettings) -> Result<Self, MySqlError> {
+    async fn new(found: MySqlSettings, settings: Settings) -> Result<Self, MySqlError> {
         install_tls();
-        let address = Address::parse(settings.url.expose()).map_err(|why| MySqlError::Address { why })?;
-        let password = address.password.clone().or(settings.password);
-        let mut hidden = vec![settings.url];
-        hidden.extend(password.clone());
+        let address = parse(&found.url)?;
+        let login = Login::of(&address, &found);
         let base = OptsBuilder::default()
             .ip_or_hostname(address.host.clone())
             .tcp_port(address.port)
             .db_name(Some(address.database.clone()))
-            .user(address.user.clone().or(settings.user))
-            .pass(password.map(|password| password.expose().to_owned()))
             // It would look for a file on this machine that the server names.
             .prefer_socket(false);
-        let authority = match &settings.ca {
+        let authority = match &found.ca {
             Some(path) => Some(read_authority(path).await?),
             None => None,
         };
         let tls = Tls::new(address.tls, authority)?;
         Ok(Self {
-            opts: Mutex::new(base.ssl_opts(tls.opts.clone()).into()),
+            opts: Mutex::new(login.apply(base).ssl_opts(tls.opts.clone()).into()),
+            login: Mutex::new(login),
+            settings,
             tls,
-            checked: AtomicBool::new(false),
+            is_checked: AtomicBool::new(false),
             address: format!("{}:{}", address.host, address.port),
             database: address.database,
             zone: address.zone,
-            patience: settings.patience,
+            patience: found.patience,
             limit: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            hidden,
         })
     }
 
-    /// A session in which all text is UTF-8 and all times are UTC, whatever the server's own settings are. The outer
-    /// error is final, the inner one is the server's, for the caller to judge.
-    pub(super) async fn connect(self: &Arc<Self>, doing: &str) -> Answer<Session> {
+    /// A session in which all text is UTF-8, all times are UTC, and answers are whole and of one instant, whatever the
+    /// server's own settings are. The outer error is final, the inner one is the server's, for the caller to judge.
+    pub(super) async fn connect(self: &Arc<Self>) -> Answer<Session> {
+        let login = self.login.lock().clone();
+        match self.connect_once().await? {
+            // A password may have been changed since this process read it.
+            Err(error) if is_about_login(&error) && self.has_other_login(&login)? => self.connect_once().await,
+            answer => Ok(answer),
+        }
+    }
+
+    async fn connect_once(self: &Arc<Self>) -> Answer<Session> {
         let permit = Arc::clone(&self.limit).acquire_owned().await.ok();
-        let conn = match self.reach(doing).await? {
+        let conn = match self.reach().await {
             Ok(conn) => conn,
             Err(error) => return Ok(Err(error)),
         };
         let mut session = Session::new(Arc::clone(self), conn, permit);
-        let settings =
-            format!("SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', net_write_timeout = {IDLE_SECONDS}");
-        if let Err(error) = session.run(doing, &settings).await? {
-            return Ok(Err(error));
+        // First, since a server that is too old does not know the settings.
+        if !self.is_checked.load(Ordering::Relaxed) {
+            match session.texts("SELECT VERSION()").await {
+                Ok(rows) => self.check(rows.into_iter().flatten().flatten().next().unwrap_or_default())?,
+                Err(error) => return Ok(Err(error)),
+            }
+            self.is_checked.store(true, Ordering::Relaxed);
         }
-        if !self.checked.load(Ordering::Relaxed) {
-            if let Err(error) = self.check(doing, &mut session).await? {
+        for settings in [ISOLATION, &settings_of_sessions()] {
+            if let Err(error) = session.run(settings).await {
                 return Ok(Err(error));
             }
-            self.checked.store(true, Ordering::Relaxed);
         }
         Ok(Ok(session))
     }
 
-    async fn reach(&self, doing: &str) -> Answer<Conn> {
+    /// Looks whether the server is one that can be read.
+    fn check(&self, version: String) -> Result<(), MySqlError> {
+        if is_too_old(&version) {
+            return Err(MySqlError::TooOld { address: self.address.clone(), version });
+        }
+        Ok(())
+    }
+
+    /// Reads user and password once more, to connect with them; whether they are others than those that were refused.
+    fn has_other_login(&self, refused: &Login) -> Result<bool, MySqlError> {
+        let Some(found) = self.settings.read()? else { return Ok(false) };
+        let login = Login::of(&parse(&found.url)?, &found);
+        if *refused == login {
+            return Ok(false);
+        }
+        tracing::info!(server = self.address, "MySQL refused user or password; trying those that are set now");
+        let mut opts = self.opts.lock();
+        *opts = login.apply(OptsBuilder::from_opts(opts.clone())).into();
+        *self.login.lock() = login;
+        Ok(true)
+    }
+
+    async fn reach(&self) -> Result<Conn, Error> {
         let opts = self.opts.lock().clone();
-        match self.reach_with(opts.clone(), doing).await? {
-            Ok(conn) => Ok(Ok(conn)),
+        match self.reach_with(opts.clone()).await {
+            Ok(conn) => Ok(conn),
             Err(error) => match self.way_around(&error) {
                 Some(tls) => {
                     let other = Opts::from(OptsBuilder::from_opts(opts).ssl_opts(tls));
                     *self.opts.lock() = other.clone();
-                    self.reach_with(other, doing).await
+                    self.reach_with(other).await
                 }
-                None => Ok(Err(error)),
+                None => Err(error),
             },
         }
     }
@@ -189,27 +259,10 @@ impl Open {
         self.tls.renamed(error).map(Some)
     }
 
-    async fn reach_with(&self, opts: Opts, doing: &str) -> Answer<Conn> {
-        self.wait_for(CONNECT_TIMEOUT.min(self.patience), doing, Conn::new(opts)).await
-    }
-
-    /// Looks, once a process, whether the server is one that can be read.
-    async fn check(&self, doing: &str, session: &mut Session) -> Answer<()> {
-        let zone = self.zone.as_deref().unwrap_or("+00:00");
-        let sql = format!("SELECT VERSION(), CONVERT_TZ('2020-01-01 00:00:00', '{zone}', '+00:00')");
-        let rows = match session.texts(doing, &sql).await? {
-            Ok(rows) => rows,
-            Err(error) => return Ok(Err(error)),
-        };
-        let mut values = rows.into_iter().flatten();
-        let version = values.next().flatten().unwrap_or_default();
-        if is_too_old(&version) {
-            return Err(MySqlError::TooOld { address: self.address.clone(), version });
-        }
-        if values.next().flatten().is_none() {
-            return Err(MySqlError::Zone { address: self.address.clone(), zone: zone.to_owned() });
-        }
-        Ok(Ok(()))
+    async fn reach_with(&self, opts: Opts) -> Result<Conn, Error> {
+        let limit = CONNECT_TIMEOUT.min(self.patience);
+        let elapsed = |_| Error::from(Elapsed { seconds: limit.as_secs(), is_connecting: true });
+        tokio::time::timeout(limit, Conn::new(opts)).await.map_err(elapsed)?
     }
 
     /// Does something in a session of its own, again and again while its failure may pass.
@@ -218,40 +271,27 @@ impl Open {
         doing: &str,
         work: impl Fn(Session) -> F,
     ) -> Result<T, MySqlError> {
-        let mut failures = 0;
+        let mut failures = Failures::default();
         loop {
-            let error = match self.connect(doing).await? {
+            let error = match self.connect().await? {
                 Ok(session) => match work(session).await? {
                     Ok(found) => return Ok(found),
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            failures += 1;
-            if !is_passing(&error) || failures >= ATTEMPTS {
-                return Err(self.explain(&error, doing, failures));
-            }
-            self.note(doing, failures, &error);
-            tokio::time::sleep(pause(failures)).await;
+            let Some(pause) = next_attempt(&error, &mut failures) else {
+                return Err(self.explain(&error, doing, failures.count()));
+            };
+            self.note(doing, failures.count(), &error);
+            tokio::time::sleep(pause).await;
         }
     }
 
     /// Waits for the server, but not for ever.
-    pub(super) async fn wait<T>(&self, doing: &str, answer: impl Future<Output = T>) -> Result<T, MySqlError> {
-        self.wait_for(self.patience, doing, answer).await
-    }
-
-    async fn wait_for<T>(
-        &self,
-        patience: Duration,
-        doing: &str,
-        answer: impl Future<Output = T>,
-    ) -> Result<T, MySqlError> {
-        tokio::time::timeout(patience, answer).await.map_err(|_| MySqlError::Hangs {
-            address: self.address.clone(),
-            doing: doing.to_owned(),
-            seconds: patience.as_secs(),
-        })
+    pub(super) async fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let elapsed = |_| Error::from(Elapsed { seconds: self.patience.as_secs(), is_connecting: false });
+        tokio::time::timeout(self.patience, answer).await.map_err(elapsed)?
     }
 
     /// The driver's error for people.
@@ -272,7 +312,8 @@ impl Open {
     /// The driver's words without the address and the password, should it quote them.
     fn words(&self, error: &Error) -> String {
         let mut text = error.to_string();
-        for secret in &self.hidden {
+        let Login { url, password, .. } = self.login.lock().clone();
+        for secret in std::iter::once(url).chain(password) {
             if !secret.expose().is_empty() {
                 text = text.replace(secret.expose(), "…");
             }
@@ -285,6 +326,9 @@ impl Open {
 /// Whether no connection came about at all.
 fn is_refused_connection(error: &Error) -> bool {
     use std::io::ErrorKind;
+    if let Some(elapsed) = Elapsed::of(error) {
+        return elapsed.is_connecting;
+    }
     let Error::Io(mysql_async::IoError::Io(error)) = error else { return false };
     // Names that cannot be resolved are of no kind.
     matches!(
@@ -295,6 +339,19 @@ fn is_refused_connection(error: &Error) -> bool {
             | ErrorKind::AddrNotAvailable
             | ErrorKind::TimedOut
     ) || error.to_string().contains("lookup address")
+}
+
+/// Whatever the server's own settings are, no row is left out and no time or text means something else.
+fn settings_of_sessions() -> String {
+    format!(
+        "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', sql_select_limit = {}, sql_big_selects = 1, \
+         net_write_timeout = {IDLE_SECONDS} /*!50708 , max_execution_time = 0 */ /*M!100101 , max_statement_time = 0 */",
+        u64::MAX
+    )
+}
+
+fn parse(url: &Secret) -> Result<Address, MySqlError> {
+    Address::parse(url.expose()).map_err(|why| MySqlError::Address { why })
 }
 
 async fn read_authority(path: &std::path::Path) -> Result<Vec<u8>, MySqlError> {

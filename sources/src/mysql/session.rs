@@ -32,46 +32,49 @@ impl Session {
     }
 
     /// Sends a statement without an answer.
-    pub(super) async fn run(&mut self, doing: &str, sql: &str) -> Answer<()> {
-        self.rows(doing, sql).await.map(|answer| answer.map(|_| ()))
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), Error> {
+        self.rows(sql).await.map(|_| ())
     }
 
     /// The rows of a small answer, as text.
-    pub(super) async fn texts(&mut self, doing: &str, sql: &str) -> Answer<Vec<Vec<Option<String>>>> {
+    pub(super) async fn texts(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
         let texts = |row: Row| (0..row.len()).map(|index| text(&row, index)).collect();
-        Ok(self.rows(doing, sql).await?.map(|rows| rows.into_iter().map(texts).collect()))
+        Ok(self.rows(sql).await?.into_iter().map(texts).collect())
     }
 
     /// The rows of a small answer.
-    pub(super) async fn rows(&mut self, doing: &str, sql: &str) -> Answer<Vec<Row>> {
-        if let Err(error) = self.begin(doing, sql).await? {
-            return Ok(Err(error));
-        }
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Error> {
+        self.begin(sql).await?;
         let mut rows = Vec::new();
-        loop {
-            match self.next_row(doing).await? {
-                Ok(Some(row)) => rows.push(row),
-                Ok(None) => return Ok(Ok(rows)),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
+        let keep = |row| {
+            rows.push(row);
+            true
+        };
+        self.read(keep).await?;
+        Ok(rows)
     }
 
-    /// Sends a query, whose rows are then taken one by one.
-    pub(super) async fn begin(&mut self, doing: &str, sql: &str) -> Answer<()> {
-        let Self { open, conn: Some(conn), .. } = self else { return Ok(Err(closed())) };
-        open.wait(doing, async { conn.query_iter(sql).await.map(|_| ()) }).await
+    /// Sends a query, whose rows are then read.
+    pub(super) async fn begin(&mut self, sql: &str) -> Result<(), Error> {
+        let Self { open, conn: Some(conn), .. } = self else { return Err(closed()) };
+        open.wait(async { conn.query_iter(sql).await.map(|_| ()) }).await
     }
 
-    /// The next row of the query; none at its end.
-    pub(super) async fn next_row(&mut self, doing: &str) -> Answer<Option<Row>> {
-        let Self { open, conn: Some(conn), .. } = self else { return Ok(Err(closed())) };
+    /// Hands rows of the query on until one is not taken or there are no more; true if it ends for want of rows.
+    pub(super) async fn read(&mut self, mut take: impl FnMut(Row) -> bool) -> Result<bool, Error> {
+        let Self { open, conn: Some(conn), .. } = self else { return Err(closed()) };
         let mut answer = QueryResult::<TextProtocol>::new(conn);
-        let mut row = pin!(answer.next());
-        // Most rows are there already, and need no clock.
-        match futures::poll!(row.as_mut()) {
-            Poll::Ready(row) => Ok(row),
-            Poll::Pending => open.wait(doing, row).await,
+        loop {
+            let mut row = pin!(answer.next());
+            // Most rows are there already, and need no clock.
+            let row = match futures::poll!(row.as_mut()) {
+                Poll::Ready(row) => row?,
+                Poll::Pending => open.wait(row).await?,
+            };
+            let Some(row) = row else { return Ok(true) };
+            if !take(row) {
+                return Ok(false);
+            }
         }
     }
 

@@ -39,27 +39,33 @@ impl Tls {
         Ok(Self { opts, may_be_plain: mode == TlsMode::Preferred, any_name: mode == TlsMode::VerifyCa })
     }
 
-    /// Options that ask for the name that the server's certificate has, after a connection failed only because it has
-    /// not the one of the address, if any name will do.
+    /// Options that let any name pass, after a connection failed only for the sake of names, if any will do.
     ///
-    /// The driver has an option for this, which its version 0.37.1 does not heed. The certificate was found to be of a
-    /// known authority before names were compared, and is verified again.
+    /// The driver has an option for this, but its version 0.37.1 knows an error about names only by a word that the
+    /// error no longer holds, unless it is the name that was looked for. So that is the name to look for, which is
+    /// told to the server too, and to no one else. Before names are compared, the certificate was found to be of a known
+    /// authority. It may have no name that counts at all, as those that MySQL makes for itself.
     pub(super) fn renamed(&self, error: &Error) -> Option<SslOpts> {
-        let name = self.any_name.then(|| certified_name(error)).flatten()?;
-        Some(self.opts.clone()?.with_danger_tls_hostname_override(Some(name)))
+        if !self.any_name || !is_about_names(error) {
+            return None;
+        }
+        let opts = self.opts.clone()?.with_danger_skip_domain_validation(true);
+        Some(opts.with_danger_tls_hostname_override(Some(WORD)))
     }
 }
 
-/// A name of the server's certificate, if the connection failed for the sake of its names.
-fn certified_name(error: &Error) -> Option<String> {
-    let Error::Io(IoError::Io(error)) = error else { return None };
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = error else {
-        return None;
-    };
-    // As `DnsName("*.example.org")` or `IpAddress(127.0.0.1)`.
-    let names = presented.iter().filter_map(|name| Some(name.split_once('(')?.1.trim_matches(['"', ')'])));
-    names.map(|name| name.replacen('*', "any", 1)).next()
+/// By what the driver knows an error about names.
+const WORD: &str = "NotValidForName";
+
+/// Whether the connection failed for the sake of the names of the server's certificate.
+fn is_about_names(error: &Error) -> bool {
+    let Error::Io(IoError::Io(error)) = error else { return false };
+    matches!(
+        error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+        ))
+    )
 }
 
 #[cfg(test)]
@@ -83,18 +89,23 @@ mod tests {
     }
 
     #[test]
-    fn names_of_certificates() {
-        let named = |presented: &[&str]| {
-            let error = CertificateError::NotValidForNameContext {
-                expected: rustls::pki_types::ServerName::try_from("db").unwrap(),
-                presented: presented.iter().map(|name| (*name).to_owned()).collect(),
-            };
-            certified_name(&std::io::Error::other(rustls::Error::InvalidCertificate(error)).into())
+    fn names_that_do_not_matter() {
+        let known = |mode| Tls::new(Some(mode), Some(b"pem".to_vec())).unwrap();
+        let failed = |error| Error::from(std::io::Error::other(rustls::Error::InvalidCertificate(error)));
+        let named = |expected: &'static str, presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: rustls::pki_types::ServerName::try_from(expected).unwrap(),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
         };
-        assert_eq!(named(&["DnsName(\"*.example.org\")", "DnsName(\"x\")"]).unwrap(), "any.example.org");
-        assert_eq!(named(&["IpAddress(127.0.0.1)"]).unwrap(), "127.0.0.1");
-        assert_eq!(named(&[]), None);
-        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        assert_eq!(certified_name(&std::io::Error::other(unknown).into()), None);
+        for presented in [["DnsName(\"*.example.org\")"].as_slice(), &[]] {
+            let error = failed(named("db", presented));
+            assert_eq!(known(TlsMode::VerifyIdentity).renamed(&error), None);
+            let opts = known(TlsMode::VerifyCa).renamed(&error).unwrap();
+            assert!(opts.skip_domain_validation() && !opts.accept_invalid_certs());
+            // What the driver looks for in the second error.
+            let word = opts.tls_hostname_override().unwrap().to_owned();
+            let second = rustls::Error::InvalidCertificate(named(WORD, presented)).to_string();
+            assert!(word == WORD && second.contains("NotValidForName"), "{second}");
+        }
+        assert_eq!(known(TlsMode::VerifyCa).renamed(&failed(CertificateError::UnknownIssuer)), None);
     }
 }

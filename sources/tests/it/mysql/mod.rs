@@ -4,6 +4,7 @@ mod faults;
 mod proxy;
 mod ranges;
 mod server;
+mod settings;
 mod values;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,6 +55,11 @@ impl Database {
             database.run(statement).await;
         }
         database
+    }
+
+    /// One more connection to it, for what happens beside.
+    async fn beside(&self) -> Conn {
+        Conn::from_url(self.url()).await.unwrap()
     }
 
     async fn run(&mut self, statement: &str) {

@@ -3,13 +3,26 @@
 use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
 use quickchat_sources::{Collection, LiveNames, LiveRequest, SourceTable};
 
-use super::{Database, SMALL, ids, named, query, since, table};
+use super::{Database, SMALL, ids, named, query, since, table, told};
 
 async fn partitions(table: &SourceTable) -> usize {
     let plan = table.scan(&SessionContext::new().state(), None, &[], None).await.unwrap();
     plan.output_partitioning().partition_count()
+}
+
+/// How many rows each range has, tallies left out.
+async fn rows_of_ranges(table: &SourceTable) -> Vec<usize> {
+    let context = SessionContext::new();
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    let mut rows = Vec::new();
+    for partition in 0..plan.output_partitioning().partition_count() {
+        let batches: Vec<_> = plan.execute(partition, context.task_ctx()).unwrap().try_collect().await.unwrap();
+        rows.push(batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum::<usize>() - 1);
+    }
+    rows
 }
 
 fn sorted(ids: impl Iterator<Item = String>) -> Vec<String> {
@@ -29,6 +42,9 @@ async fn integer_keys_are_cut_evenly_and_every_row_is_read_once() {
     database.run("INSERT INTO audit_logs VALUES (0, '2024-01-01'), (18446744073709551615, '2024-01-01')").await;
     let table = database.table(Collection::AuditLogs).with_split_policy(SMALL);
     assert_eq!(partitions(&table).await, 8);
+    // A few numbers far from all others do not put these into one range.
+    let rows = rows_of_ranges(&table).await;
+    assert!(rows.iter().sum::<usize>() == 2_050 && rows.iter().all(|rows| *rows < 2 * 2_050 / 8), "{rows:?}");
     let expected = sorted((0..=2_048).chain([u64::MAX]).map(|id| id.to_string()));
     assert_eq!(ids(table.clone(), "audit_id").await.unwrap(), expected);
     let ordinals = query(table, "SELECT count(DISTINCT _ordinal) FROM t").await.unwrap();
@@ -51,6 +67,7 @@ async fn keys_of_text_and_bytes_are_cut_by_counting() {
         ("VARCHAR(40) CHARACTER SET latin1", "CONCAT('\u{d6}', UUID())"),
         ("VARCHAR(40) COLLATE utf8mb4_bin", "CONCAT('User \u{e9}''\\\\', RAND())"),
         ("VARBINARY(40)", "LOWER(UUID())"),
+        ("BINARY(16)", "UNHEX(REPLACE(UUID(), '-', ''))"),
         // A type that only MariaDB has.
         ("/*M!100700 UUID */ /*!80000 CHAR(36) */", "UUID()"),
     ] {
@@ -70,27 +87,64 @@ async fn keys_of_text_and_bytes_are_cut_by_counting() {
 }
 
 #[tokio::test]
-async fn a_table_without_a_unique_key_is_read_in_one_go() {
+async fn a_table_without_an_indexed_key_is_read_in_one_go() {
     let mut database = Database::create(&[
         "CREATE TABLE audit_logs (id INT, created_at DATETIME, KEY (id))",
         "INSERT INTO audit_logs VALUES (NULL, '2024-01-01')",
-        "CREATE TABLE sessions (id INT, part INT, created_at DATETIME, PRIMARY KEY (id, part))",
+        "CREATE TABLE sessions (id INT NOT NULL, part INT, created_at DATETIME, PRIMARY KEY (part, id))",
         "INSERT INTO sessions VALUES (1, 1, '2024-01-01')",
         "CREATE TABLE base (id INT PRIMARY KEY, email TEXT)",
         "INSERT INTO base VALUES (1, 'a@b')",
         "CREATE VIEW auth_users AS SELECT id, email FROM base",
+        // MariaDB has unique hashes of long texts, which are in no order.
+        "CREATE TABLE hashed (id TEXT NOT NULL, created_at DATETIME /*M!100401 , UNIQUE (id) */)",
+        "INSERT INTO hashed VALUES (UUID(), '2024-01-01')",
     ])
     .await;
     database.double("audit_logs", "7, created_at", 8).await;
     database.double("sessions", "id, part + {offset}, created_at", 8).await;
+    database.double("hashed", "UUID(), created_at", 8).await;
     let logs = database.table(Collection::AuditLogs).with_split_policy(SMALL);
     assert_eq!(partitions(&logs).await, 1);
     let counts = "SELECT count(*) FILTER (WHERE _output = 0), count(_reject), sum(_read) FROM t";
     assert_eq!(query(logs, counts).await.unwrap(), [["255", "1", "256"]]);
     let sessions = database.table(Collection::AuthSessions).with_split_policy(SMALL);
+    assert_eq!(partitions(&sessions).await, 1);
     assert_eq!(query(sessions, counts).await.unwrap(), [["256", "0", "256"]]);
     assert_eq!(ids(database.table(Collection::AuthUsers), "auth_user_id").await.unwrap(), ["1"]);
+    let hashed = named(LiveNames { name: Some("hashed".to_owned()), ..LiveNames::default() });
+    let hashed = table(database.url(), Collection::AuditLogs, hashed).with_split_policy(SMALL);
+    assert_eq!(partitions(&hashed).await, 1);
+    assert_eq!(query(hashed, counts).await.unwrap(), [["256", "0", "256"]]);
     database.drop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_rows_share_is_cut_where_an_index_begins_with_it() {
+    for index in [
+        "PRIMARY KEY (id, created_at)",
+        "PRIMARY KEY (id, created_at)) PARTITION BY RANGE (TO_DAYS(created_at)) (PARTITION p1 VALUES LESS THAN \
+         (TO_DAYS('2024-03-01')), PARTITION p2 VALUES LESS THAN MAXVALUE",
+        "KEY (id, status)",
+    ] {
+        let mut database = Database::create(&[
+            &format!("CREATE TABLE audit_logs (id INT NOT NULL, status TEXT, created_at DATETIME NOT NULL, {index})")
+                .replace("(id, status)", "(id, status(9))"),
+            "INSERT INTO audit_logs VALUES (1, 'done', '2024-01-01')",
+        ])
+        .await;
+        // Two rows of each key, in months of their own.
+        database.double("audit_logs", "id + {offset}, status, created_at", 10).await;
+        database.run("INSERT INTO audit_logs SELECT id, status, created_at + INTERVAL 100 DAY FROM audit_logs").await;
+        database.run("ANALYZE TABLE audit_logs").await;
+        let table = database.table(Collection::AuditLogs).with_split_policy(SMALL);
+        let rows = rows_of_ranges(&table).await;
+        assert!(rows.len() == 8 && rows.iter().all(|rows| *rows < 2 * 2_048 / 8), "{index}: {rows:?}");
+        let mut expected: Vec<String> = (1..=1_024).flat_map(|id| [id.to_string(), id.to_string()]).collect();
+        expected.sort();
+        assert_eq!(ids(table, "audit_id").await.unwrap(), expected, "{index}");
+        database.drop().await;
+    }
 }
 
 #[tokio::test]
@@ -100,8 +154,15 @@ async fn an_empty_table_is_empty_and_an_optional_one_may_be_absent() {
     let empty = database.table(Collection::AuditLogs).with_split_policy(SMALL);
     assert_eq!(query(empty, counts).await.unwrap(), [["1", "0"]]);
     let optional = named(LiveNames { optional: true, ..LiveNames::default() });
+    let absent = table(database.url(), Collection::AuthSessions, optional.clone());
+    assert_eq!(query(absent, counts).await.unwrap(), [["0", "null"]]);
+    database.drop().await;
+    // Of a database without any table too.
+    let database = Database::create(&[]).await;
     let absent = table(database.url(), Collection::AuthSessions, optional);
     assert_eq!(query(absent, counts).await.unwrap(), [["0", "null"]]);
+    let (text, _) = told(database.table(Collection::AuthSessions)).await;
+    assert!(text.contains("does not exist or has no tables"), "{text}");
     database.drop().await;
 }
 
@@ -147,11 +208,28 @@ async fn only_sessions_that_changed_are_read() {
     .await;
     assert_eq!(changed(&database, Collection::AuthSessions, "session_id").await, ["3", "4"]);
     // A revocation without a time is not to be missed.
+    database.run("UPDATE sessions SET is_revoked = 1 WHERE id = 1").await;
+    assert_eq!(changed(&database, Collection::AuthSessions, "session_id").await, ["1", "3", "4"]);
     database.run("ALTER TABLE sessions DROP revoked_at").await;
     assert_eq!(changed(&database, Collection::AuthSessions, "session_id").await.len(), 4);
     database.run("ALTER TABLE sessions ADD updated_at DATETIME").await;
     database.run("UPDATE sessions SET updated_at = '2024-01-05'").await;
     assert!(changed(&database, Collection::AuthSessions, "session_id").await.is_empty());
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn sessions_that_last_may_have_changed() {
+    let mut database = Database::create(&[
+        "CREATE TABLE sessions (id INT PRIMARY KEY, device_name TEXT, created_at DATETIME, expires_at DATETIME NULL)",
+        "INSERT INTO sessions VALUES (1, 'a', '2024-01-01', '2024-01-09'), (2, 'b', '2024-01-01', '2024-01-10'), \
+         (3, 'c', '2024-01-01', NULL), (4, 'd', '2024-01-01', '2024-02-01')",
+    ])
+    .await;
+    assert_eq!(changed(&database, Collection::AuthSessions, "session_id").await, ["2", "3", "4"]);
+    // Nothing tells that its device changed.
+    database.run("ALTER TABLE sessions DROP expires_at").await;
+    assert_eq!(changed(&database, Collection::AuthSessions, "session_id").await.len(), 4);
     database.drop().await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mysql_async::prelude::Queryable;
 use quickchat_sources::{Collection, Connections, Health, LiveNames, LiveRequest, MySqlSettings, SourceTable};
 
-use super::proxy::{Break, Proxy};
+use super::proxy::{Break, Proxy, Terms};
 use super::{Database, authority, ids, named, server_url, settings, table, told};
 
 const USERS: &str = "CREATE TABLE users (id INT PRIMARY KEY, email TEXT, password TEXT)";
@@ -70,6 +70,25 @@ async fn connections_are_encrypted_and_verified() {
 }
 
 #[tokio::test]
+async fn a_server_without_tls_is_read_unless_the_address_forbids_it() {
+    let database = users().await;
+    let wire = Proxy::on(Terms { is_plain: true, ..Terms::default() }).await;
+    let url = wire.url(&database.url());
+    for query in ["", "?sslMode=PREFERRED", "?useSSL=true"] {
+        let users = ids(with(settings(format!("{url}{query}"))), "auth_user_id").await.unwrap();
+        assert_eq!(users, ["1", "2"], "{query}");
+    }
+    for query in ["?sslMode=REQUIRED", "?sslMode=VERIFY_CA"] {
+        let (text, is_retried) = told(with(settings(format!("{url}{query}")))).await;
+        assert!(text.contains("cannot make a secure connection") && !is_retried, "{query}: {text}");
+    }
+    let mariadb = url.replacen("mysql://", "jdbc:mariadb://", 1);
+    let (text, _) = told(with(settings(format!("{mariadb}?useSsl=true")))).await;
+    assert!(text.contains("cannot make a secure connection"), "{text}");
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn who_may_not_read_is_told_so() {
     let database = users().await;
     let mut url = server_url();
@@ -78,6 +97,47 @@ async fn who_may_not_read_is_told_so() {
     let (text, is_retried) = told(with(settings(url.to_string()))).await;
     assert!(text.contains("MySQL refused planning to read auth_users") && text.contains("MYSQL_PASSWORD"), "{text}");
     assert!(!is_retried);
+    database.drop().await;
+}
+
+/// A part of the test below that runs in a process of its own, whose environment names server, user and password.
+const OTHER_PROCESS: &str = "QUICKCHAT_TEST_MYSQL_OTHER_PROCESS";
+
+#[tokio::test]
+async fn a_password_that_changed_is_read_again_from_its_file() {
+    let right = server_url().password().unwrap().to_owned();
+    if std::env::var_os(OTHER_PROCESS).is_some() {
+        let file = std::env::var("MYSQL_PASSWORD_FILE").unwrap();
+        let connections = Connections::from_environment();
+        let table = SourceTable::live(Collection::AuthUsers, LiveRequest::default(), connections);
+        let (text, is_retried) = told(table.clone()).await;
+        assert!(text.contains("MySQL refused planning to read auth_users") && !is_retried, "{text}");
+        std::fs::write(file, &right).unwrap();
+        assert_eq!(ids(table, "auth_user_id").await.unwrap(), ["1", "2"]);
+        return;
+    }
+    let database = users().await;
+    let mut url = server_url();
+    let user = url.username().to_owned();
+    url.set_username("").unwrap();
+    url.set_password(None).unwrap();
+    url.set_path(&database.name);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "CANARY").unwrap();
+    let this_test = concat!(module_path!(), "::a_password_that_changed_is_read_again_from_its_file");
+    let this_test = this_test.split_once("::").unwrap().1;
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", this_test])
+        .env(OTHER_PROCESS, "1")
+        .env("MYSQL_URL", url.as_str())
+        .env("MYSQL_USER", user)
+        .env("MYSQL_PASSWORD_FILE", file.path())
+        .env_remove("MYSQL_PASSWORD")
+        .env_remove("MYSQL_CA")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
     database.drop().await;
 }
 
