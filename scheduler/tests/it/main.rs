@@ -5,10 +5,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use quickchat_engine::Engine;
 use quickchat_scheduler::{SchedulerConfig, SchedulerError, SchedulerHandle, start};
+
+/// How long something may take that must come about. Only a hang takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn started() -> SchedulerHandle {
     let config = SchedulerConfig { port: 0, http_port: Some(0), ..SchedulerConfig::default() };
@@ -23,7 +27,12 @@ async fn takes_free_ports_and_gives_them_back() {
     assert_eq!(scheduler.url(), format!("df://{grpc}"));
     scheduler.shutdown().await;
     for address in [grpc, http] {
-        drop(TcpListener::bind(address).unwrap());
+        // A port of the system's choice may be taken for a moment by a connection of another test.
+        let started = Instant::now();
+        while let Err(error) = TcpListener::bind(address) {
+            assert!(started.elapsed() < PATIENCE, "{address} is not given back: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
@@ -81,7 +90,9 @@ async fn a_taken_port_is_named_with_the_option_that_changes_it() {
 fn the_process_stops_on_sigterm() {
     let mut process = Process::start(&["--bind-port", "0", "--http-bind-port", "0"]);
     process.wait_for("scheduler is listening");
-    let sent = Command::new("kill").args(["-TERM", &process.child.id().to_string()]).status().unwrap();
+    // By the shell's own `kill`: there is not a program of that name on every machine.
+    let sent =
+        Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &process.child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     assert_eq!(process.exit_code(), 0);
 }
@@ -95,24 +106,31 @@ fn the_process_ends_with_2_when_the_port_is_taken() {
     assert_eq!(process.exit_code(), 2);
 }
 
-/// The real binary, with what it logs.
+/// The real binary, with the lines that it logs, which are read on a thread.
 struct Process {
     child: Child,
-    log: BufReader<std::process::ChildStderr>,
+    log: Receiver<String>,
 }
 
 impl Process {
     fn start(args: &[&str]) -> Self {
-        let mut child =
-            Command::new(env!("CARGO_BIN_EXE_quickchat-scheduler")).args(args).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quickchat-scheduler"));
+        let mut child = command.args(args).env_remove("RUST_LOG").stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, log) = channel();
+        // Ends with the process, or with the test.
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
         Self { child, log }
     }
 
-    fn wait_for(&mut self, words: &str) {
+    fn wait_for(&self, words: &str) {
+        let started = Instant::now();
         let mut seen = String::new();
         while !seen.contains(words) {
-            assert_ne!(self.log.read_line(&mut seen).unwrap(), 0, "the log ended without `{words}`: {seen}");
+            match self.log.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
+                Ok(line) => seen.extend([line.as_str(), "\n"]),
+                Err(why) => panic!("`{words}` is not in the log ({why}): {seen}"),
+            }
         }
     }
 
@@ -122,7 +140,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code().unwrap();
             }
-            assert!(started.elapsed() < Duration::from_secs(10), "the process does not end");
+            assert!(started.elapsed() < PATIENCE, "the process does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -149,6 +167,7 @@ fn headers_for_origin(address: SocketAddr, origin: &str) -> String {
 
 fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
