@@ -7,6 +7,8 @@ mod faults;
 mod reading;
 mod wire;
 
+use std::time::{Duration, Instant};
+
 use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
 use mongodb::Client;
@@ -15,6 +17,18 @@ use quickchat_mongodb_stand_in::StandIn;
 
 /// The collection of all tests.
 const PEOPLE: &str = "chat.people";
+
+/// How long something may take that must come about. Only a hang takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something is so.
+async fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !reached() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 async fn connect(stand_in: &StandIn) -> Client {
     Client::with_uri_str(stand_in.uri()).await.unwrap()

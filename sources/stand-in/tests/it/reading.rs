@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use mongodb::options::{FindOptions, Hint, SelectionCriteria};
 use quickchat_mongodb_stand_in::{Batch, Script, StandIn};
 
-use crate::{PEOPLE, by_id, connect, find, ids};
+use crate::{PEOPLE, by_id, connect, find, ids, until};
 
 /// One key of each type that a collection of ours may have, in MongoDB's order.
 fn mixed_ids() -> Vec<Bson> {
@@ -165,13 +165,7 @@ async fn a_dropped_cursor_is_killed() {
     let cursor = people.find(doc! {}).batch_size(2).await.unwrap();
     assert_eq!(stand_in.open_cursors(), 1);
     drop(cursor);
-    for _ in 0..100 {
-        if stand_in.open_cursors() == 0 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(stand_in.open_cursors(), 0);
+    until("the end of the cursor", || stand_in.open_cursors() == 0).await;
     assert_eq!(stand_in.requests_named("killCursors").len(), 1);
 }
 

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use bson::{Document, doc};
 use quickchat_mongodb_stand_in::{Fault, Script, StandIn, When};
+
+use crate::PATIENCE;
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
@@ -15,7 +16,7 @@ const MORE_TO_COME: u32 = 2;
 
 fn connect(stand_in: &StandIn) -> TcpStream {
     let stream = TcpStream::connect(stand_in.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
