@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Listens until it is dropped.
@@ -11,6 +11,7 @@ pub struct Forwarder {
     address: Ipv4Addr,
     pub port: u16,
     stop: Arc<AtomicBool>,
+    taken: Arc<AtomicUsize>,
 }
 
 impl Forwarder {
@@ -42,7 +43,12 @@ impl Forwarder {
 
     /// Passes on what servers say up to this many bytes in all, and then fails for good.
     pub fn failing(target: &str, bytes: u64, failure: Failure) -> Self {
-        let (target, left) = (target.to_owned(), Arc::new(AtomicU64::new(bytes)));
+        Self::failing_when_spent(target, &Arc::new(AtomicU64::new(bytes)), failure)
+    }
+
+    /// The same with a count of the bytes that may still pass, which is 0 from the failure on.
+    pub fn failing_when_spent(target: &str, left: &Arc<AtomicU64>, failure: Failure) -> Self {
+        let (target, left) = (target.to_owned(), Arc::clone(left));
         Self::listen(Ipv4Addr::LOCALHOST, 0, move |client| {
             let Ok(server) = TcpStream::connect(&target) else { return };
             std::thread::scope(|scope| {
@@ -67,18 +73,24 @@ impl Forwarder {
     fn listen(address: Ipv4Addr, port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((address, port)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, serve) = (Arc::clone(&stop), Arc::new(serve));
+        let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, counted, serve) = (Arc::clone(&stop), Arc::clone(&taken), Arc::new(serve));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
+                counted.fetch_add(1, Ordering::SeqCst);
                 let serve = Arc::clone(&serve);
                 std::thread::spawn(move || serve(client));
             }
         });
-        Self { address, port, stop }
+        Self { address, port, stop, taken }
+    }
+
+    /// How many connections it has taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// What a client is told.

@@ -37,7 +37,8 @@ pub fn python<S: AsRef<str>>(script: &str, arguments: &[S]) -> Command {
     command
 }
 
-fn clean<S: AsRef<str>>(program: &Path, arguments: &[S]) -> Command {
+/// A program without any configuration of the machine that runs the tests.
+pub fn clean<S: AsRef<str>>(program: &Path, arguments: &[S]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments.iter().map(AsRef::as_ref)).stdin(Stdio::null());
     let configured = |name: &str| {
@@ -149,6 +150,11 @@ impl Running {
         self.output[1].bytes.lock().unwrap().iter().filter(|byte| **byte == b'\n').count()
     }
 
+    /// All messages so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.output[1].bytes.lock().unwrap()).into_owned()
+    }
+
     /// Sends a signal, such as `INT`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -211,9 +217,10 @@ impl Output {
     }
 }
 
-/// Sends a signal to one process.
+/// Sends a signal to one process. By the `kill` that every shell has built in: there is not a program of that name on
+/// every machine.
 pub fn signal(id: u32, name: &str) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().unwrap();
+    let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id.to_string()]).status().unwrap();
     assert!(sent.success(), "cannot send SIG{name} to process {id}");
 }
 

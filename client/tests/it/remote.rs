@@ -14,7 +14,8 @@ use crate::process::{Running, program, scratch, signal, until};
 /// How long processes may take to find each other.
 const START: Duration = Duration::from_secs(60);
 
-/// A scheduler and executors of one slot each, ended when this is dropped.
+/// A scheduler and executors of one slot each, ended when this is dropped. They are as patient with each other as they
+/// are by default: a machine that stops one of them for some seconds must not lose it.
 pub struct Remote {
     pub url: String,
     executors: Vec<Running>,
@@ -145,7 +146,7 @@ fn listener(executors: &[Running], port: u16) -> u32 {
 
 fn start_scheduler(url: &SchedulerUrl, environment: &[(&str, String)]) -> Running {
     let port = format!("--bind-port={}", url.port());
-    let arguments = [port.as_str(), "--http-bind-port=0", "--executor-timeout-seconds=4"];
+    let arguments = [port.as_str(), "--http-bind-port=0"];
     Running::start(program("quickchat-scheduler", &arguments).envs(environment.iter().cloned()))
 }
 
@@ -157,7 +158,6 @@ fn start_executor(url: &SchedulerUrl, work: &Path, index: usize, environment: &[
         "--slots=1".to_owned(),
         format!("--flight-bind-port={}", free_port()),
         "--memory=256MiB".to_owned(),
-        "--heartbeat-seconds=1".to_owned(),
         format!("--work-dir={}", work.display()),
     ];
     Running::start(program("quickchat-executor", &arguments).envs(environment.iter().cloned()))
