@@ -1,7 +1,9 @@
 //! Results handed on by the scheduler: only what is on its record, and without one reader holding up another.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as FlightAction, Ticket};
@@ -68,7 +70,7 @@ async fn the_scheduler_serves_recorded_results_and_is_no_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_is_read_slowly_holds_up_no_other() {
     let cluster = cluster().await;
-    let (_data, plan) = numbers(&cluster, &wide()).await;
+    let (_data, plan) = numbers(&cluster, &wide(20)).await;
     let slow = cluster.submit(&plan, "slow reader").await.unwrap();
     let mut batches = slow.stream().await.unwrap();
     let patience = Duration::from_secs(60);
@@ -88,20 +90,30 @@ async fn a_result_that_is_read_slowly_holds_up_no_other() {
     cluster.stop().await;
 }
 
+/// The job itself must be over before its deadline, which takes as long as the machine likes: the deadline is put off
+/// until it is the result that hangs. Not beyond the 40 seconds after which a connection that says nothing is given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_counts_for_the_fetching_of_a_result_too() {
     let behind = cluster().await;
     let scheduler = behind.url().endpoint();
-    let way = Forwarder::failing(scheduler.strip_prefix("http://").unwrap(), 1 << 20, Failure::Hang);
-    let cluster = Cluster::connect(&SchedulerUrl::new("127.0.0.1", way.port)).await.unwrap();
-    let (_data, plan) = numbers(&cluster, &wide()).await;
-    let options = SubmitOptions { deadline: Some(Duration::from_secs(10)), ..SubmitOptions::named("hanging result") };
-    let job = cluster.submit_with(&plan, options).await.unwrap();
-    let error = job.collect().await.unwrap_err();
-    assert!(matches!(error, ClusterError::Deadline { .. }), "{error:?}");
-    assert!(!places(&behind, &job.job_id()).await.is_empty(), "it was not the job that took so long");
-    drop(job);
-    behind.stop().await;
+    let scheduler = scheduler.strip_prefix("http://").unwrap();
+    for seconds in [4, 12, 36] {
+        let left = Arc::new(AtomicU64::new(1 << 20));
+        let way = Forwarder::failing_when_spent(scheduler, &left, Failure::Hang);
+        let cluster = connect(&SchedulerUrl::new("127.0.0.1", way.port)).await;
+        let (_data, plan) = numbers(&cluster, &wide(4)).await;
+        let deadline = Some(Duration::from_secs(seconds));
+        let options = SubmitOptions { deadline, ..SubmitOptions::named("hanging result") };
+        let job = cluster.submit_with(&plan, options).await.unwrap();
+        let error = job.collect().await.unwrap_err();
+        assert!(matches!(error, ClusterError::Deadline { .. }), "{error:?}");
+        if left.load(Ordering::SeqCst) == 0 {
+            assert!(!places(&behind, &job.job_id()).await.is_empty(), "a mebibyte came, and not of the result");
+            drop(job);
+            return behind.stop().await;
+        }
+    }
+    panic!("the result was never asked for in time");
 }
 
 /// Ballista's own way to a result, without a name and progress, is told to go by the scheduler too.
@@ -122,6 +134,17 @@ async fn cluster() -> Cluster {
     Cluster::embedded(EmbeddedOptions { slots: 2, ..EmbeddedOptions::default() }).await.unwrap()
 }
 
+/// Connects to a scheduler that is there, however slow the machine is.
+async fn connect(url: &SchedulerUrl) -> Cluster {
+    let started = Instant::now();
+    loop {
+        match Cluster::connect(url).await {
+            Err(ClusterError::Unreachable { .. }) if started.elapsed() < Duration::from_secs(60) => {}
+            ended => return ended.unwrap(),
+        }
+    }
+}
+
 /// A query over files of numbers, counted through, and the folder that they are in.
 async fn numbers(cluster: &Cluster, sql: &str) -> (tempfile::TempDir, LogicalPlan) {
     let folder = tempfile::tempdir().unwrap();
@@ -135,9 +158,9 @@ async fn numbers(cluster: &Cluster, sql: &str) -> (tempfile::TempDir, LogicalPla
     (folder, plan)
 }
 
-/// A query of some three megabytes a file, which do not compress.
-fn wide() -> String {
-    let columns = (0..20).map(|n| format!("v * 6364136223846793005 + {n} * 1442695040888963407 as c{n}"));
+/// A query of so many times 160 kilobytes a file, which do not compress.
+fn wide(columns: u32) -> String {
+    let columns = (0..columns).map(|n| format!("v * 6364136223846793005 + {n} * 1442695040888963407 as c{n}"));
     format!("select {} from numbers", columns.collect::<Vec<_>>().join(", "))
 }
 
