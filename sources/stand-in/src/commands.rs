@@ -6,9 +6,11 @@ use crate::answer::Answer;
 use crate::command::Command;
 use crate::cursor::{Cursor, FIRST_BATCH_DOCUMENTS, Source};
 use crate::element::{Value, field};
+use crate::filter::Filter;
 use crate::refusal::Refusal;
 use crate::script::Access;
 use crate::server::Server;
+use crate::store::Stored;
 use crate::{aggregate, read};
 
 /// Carries out any command but `hello` and those of a login.
@@ -24,10 +26,10 @@ pub(crate) fn carry_out(
     match command.name {
         "ping" | "endSessions" | "killSessions" | "logout" => return done(),
         "buildInfo" | "buildinfo" => return Ok(Answer::Document(build_info(server))),
-        "connectionStatus" => return Ok(Answer::Document(connection_status(user))),
+        "connectionStatus" => return Ok(Answer::Document(connection_status(server, command, user))),
         _ => {}
     }
-    if server.access != Access::Open && user.is_none() {
+    if *server.access.lock() != Access::Open && user.is_none() {
         return Err(Refusal::unauthorized(format!("Command {} requires authentication", command.name)));
     }
     if wants_primary(command) && !server.role.borrow().is_primary {
@@ -40,7 +42,7 @@ pub(crate) fn carry_out(
         "count" => read::count(server, command, namespace),
         "aggregate" => aggregate::aggregate(server, command, namespace),
         "collStats" => Ok(Answer::Document(aggregate::storage_stats(server, namespace))),
-        "listCollections" => Ok(list_collections(server, command)),
+        "listCollections" => list_collections(server, command),
         "listIndexes" => list_indexes(server, namespace),
         "abortTransaction" | "commitTransaction" => done(),
         name => Err(Refusal::command_not_found(name)),
@@ -66,9 +68,14 @@ fn build_info(server: &Server) -> Document {
     }
 }
 
-fn connection_status(user: Option<&str>) -> Document {
+fn connection_status(server: &Server, command: &Command<'_>, user: Option<&str>) -> Document {
     let users: Vec<Document> = user.into_iter().map(|user| doc! { "user": user, "db": "admin" }).collect();
-    doc! { "authInfo": { "authenticatedUsers": users, "authenticatedUserRoles": [] } }
+    let mut info = doc! { "authenticatedUsers": users, "authenticatedUserRoles": [] };
+    if command.flag("showPrivileges") {
+        let privileges = if user.is_some() { server.privileges.clone() } else { Vec::new() };
+        info.insert("authenticatedUserPrivileges", privileges);
+    }
+    doc! { "authInfo": info }
 }
 
 fn kill_cursors(server: &Server, command: &Command<'_>) -> Document {
@@ -78,17 +85,21 @@ fn kill_cursors(server: &Server, command: &Command<'_>) -> Document {
     doc! { "cursorsKilled": killed, "cursorsNotFound": unknown, "cursorsAlive": [], "cursorsUnknown": [] }
 }
 
-fn list_collections(server: &Server, command: &Command<'_>) -> Answer {
-    let names: Vec<String> = server.store.lock().collections_of(command.database).map(str::to_owned).collect();
-    let describe = |full_name: &String| {
+fn list_collections(server: &Server, command: &Command<'_>) -> Result<Answer, Refusal> {
+    let filter = Filter::parse(command.document("filter").unwrap_or_default())?;
+    let store = server.store.lock();
+    let described = store.collections_of(command.database).map(|full_name| {
         let name = full_name.strip_prefix(command.database).and_then(|rest| rest.strip_prefix('.'));
-        doc! {
-            "name": name.unwrap_or(full_name), "type": "collection", "options": {}, "info": { "readOnly": false },
-            "idIndex": id_index(),
+        let mut described = doc! { "name": name.unwrap_or(full_name), "type": "collection" };
+        if !command.flag("nameOnly") {
+            let info = doc! { "readOnly": false, "uuid": store.uuid(full_name) };
+            described.extend(doc! { "options": {}, "info": info, "idIndex": id_index() });
         }
-    };
-    let namespace = format!("{}.$cmd.listCollections", command.database);
-    answer_all(server, &namespace, names.iter().map(describe))
+        described
+    });
+    let found: Vec<Document> = described.filter(|it| filter.matches(&Stored::computed(it))).collect();
+    drop(store);
+    Ok(answer_all(server, &format!("{}.$cmd.listCollections", command.database), found))
 }
 
 fn list_indexes(server: &Server, namespace: &str) -> Result<Answer, Refusal> {

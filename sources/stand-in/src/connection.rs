@@ -64,6 +64,7 @@ async fn answer(stream: &mut TcpStream, server: &Server, peer: &mut Peer, messag
     for fault in faults {
         match &fault {
             Fault::Delay(delay) => tokio::time::sleep(*delay).await,
+            Fault::Hold => server.hold().await,
             Fault::Hang => std::future::pending().await,
             Fault::CutBeforeReply => return Ok(Next::Close),
             Fault::CutMidReply => is_cut = true,
@@ -103,8 +104,8 @@ async fn carry_out(
         return Err(Refusal::new(352, "UnsupportedOpQueryCommand", message));
     }
     match command.name {
-        "saslStart" | "saslContinue" => peer.login.proceed(&server.access, command).map(Answer::Document),
-        _ => commands::carry_out(server, command, namespace, peer.login.user(&server.access)),
+        "saslStart" | "saslContinue" => peer.login.proceed(&server.access.lock(), command).map(Answer::Document),
+        _ => commands::carry_out(server, command, namespace, peer.login.user()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Open cursors: what they have yet to send.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bson::Timestamp;
@@ -97,6 +97,8 @@ fn take_batch(documents: &mut std::vec::IntoIter<Bytes>, max_documents: usize) -
 #[derive(Debug, Default)]
 pub(crate) struct Cursors {
     open: HashMap<i64, Cursor>,
+    /// Whose collections are gone, which their clients do not know yet.
+    killed: HashSet<i64>,
     opened: i64,
 }
 
@@ -116,6 +118,9 @@ impl Cursors {
     }
 
     pub(crate) fn more(&mut self, id: i64, namespace: &str, batch_size: usize) -> Result<CursorReply, Refusal> {
+        if self.killed.remove(&id) {
+            return Err(Refusal::query_plan_killed());
+        }
         let cursor = self.open.get_mut(&id).ok_or_else(|| Refusal::cursor_not_found(id))?;
         if cursor.namespace != namespace {
             let message = format!("Requested getMore on namespace '{namespace}', but cursor belongs to another");
@@ -128,6 +133,12 @@ impl Cursors {
         }
         let id = if is_last { 0 } else { id };
         Ok(CursorReply { id, namespace: namespace.to_owned(), is_first: false, batch, at_cluster_time })
+    }
+
+    /// Ends the cursors of a collection that is no longer there under this name.
+    pub(crate) fn kill_all_on(&mut self, namespace: &str) {
+        let killed = self.open.extract_if(|_, cursor| cursor.namespace == namespace).map(|(id, _)| id);
+        self.killed.extend(killed);
     }
 
     /// Whether there was such a cursor.

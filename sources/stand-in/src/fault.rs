@@ -18,6 +18,8 @@ pub enum Fault {
     Hang,
     /// The answer comes later.
     Delay(Duration),
+    /// The answer waits until the test has called [`StandIn::release`](crate::StandIn::release).
+    Hold,
     /// 43; the cursor is gone from then on.
     CursorNotFound,
     /// 10107: another server has become the primary.
@@ -43,7 +45,7 @@ impl Fault {
     pub(crate) fn refusal(&self, command: &str, cursor: i64) -> Option<Refusal> {
         let state_change = "operation was interrupted because this node changes its role";
         Some(match self {
-            Self::CutBeforeReply | Self::CutMidReply | Self::Hang | Self::Delay(_) => return None,
+            Self::CutBeforeReply | Self::CutMidReply | Self::Hang | Self::Delay(_) | Self::Hold => return None,
             Self::CursorNotFound => Refusal::cursor_not_found(cursor),
             Self::NotWritablePrimary => Refusal::new(10107, "NotWritablePrimary", "not primary"),
             Self::PrimarySteppedDown => Refusal::new(189, "PrimarySteppedDown", state_change),
@@ -56,6 +58,11 @@ impl Fault {
             Self::SnapshotUnavailable => Refusal::snapshot_unavailable(),
             Self::Refusal(refusal) => refusal.clone(),
         })
+    }
+
+    /// Whether the request is answered all the same, only later.
+    fn is_delay(&self) -> bool {
+        matches!(self, Self::Delay(_) | Self::Hold)
     }
 
     /// Whether the cursor that was asked for is lost with the request.
@@ -129,12 +136,12 @@ impl When {
 }
 
 /// The faults that are planned, and their counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct FaultPlan {
     planned: Vec<Planned>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Planned {
     fault: Fault,
     when: When,
@@ -153,8 +160,7 @@ impl FaultPlan {
         for planned in self.planned.iter_mut().filter(|planned| planned.when.concerns(command, namespace)) {
             planned.seen += 1;
             let is_due = planned.seen >= planned.when.first && planned.fired < planned.when.times;
-            let is_delay = matches!(planned.fault, Fault::Delay(_));
-            if is_due && (is_delay || struck.iter().all(|fault| matches!(fault, Fault::Delay(_)))) {
+            if is_due && (planned.fault.is_delay() || struck.iter().all(Fault::is_delay)) {
                 planned.fired += 1;
                 struck.push(planned.fault.clone());
             }

@@ -65,7 +65,7 @@ fn membership(server: &Server, set: &str, is_primary: bool) -> Document {
     let mut membership = doc! {
         "setName": set,
         "setVersion": 1,
-        "hosts": [&address],
+        "hosts": server.members.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "me": &address,
         "secondary": !is_primary,
         "lastWrite": { "lastWriteDate": DateTime::now() },

@@ -27,18 +27,16 @@ pub(crate) enum Login {
     #[default]
     Anonymous,
     /// The server has sent its challenge; these are the first two parts of what both sides sign.
-    Challenged {
-        signed: String,
-        nonce: String,
-    },
-    LoggedIn,
+    Challenged { signed: String, nonce: String },
+    /// As this user, also when another password or another user is asked for since.
+    LoggedIn(String),
 }
 
 impl Login {
     /// The user who is logged in.
-    pub(crate) fn user<'a>(&self, access: &'a Access) -> Option<&'a str> {
-        match (self, access) {
-            (Self::LoggedIn, Access::Password { user, .. }) => Some(user),
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::LoggedIn(user) => Some(user),
             _ => None,
         }
     }
@@ -51,7 +49,7 @@ impl Login {
         match before {
             Self::Challenged { signed, nonce } if command.name == "saslContinue" => {
                 let signature = finish(password, &signed, &nonce, payload)?;
-                *self = Self::LoggedIn;
+                *self = Self::LoggedIn(user.clone());
                 Ok(step(true, &signature))
             }
             _ if command.name == "saslStart" => {

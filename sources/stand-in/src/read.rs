@@ -72,7 +72,11 @@ pub(crate) fn count(server: &Server, command: &Command<'_>, namespace: &str) -> 
 pub(crate) fn read_time(server: &Server, command: &Command<'_>) -> Result<ReadTime, Refusal> {
     let now = server.store.lock().now();
     let concern = command.document("readConcern").unwrap_or_default();
-    if field(concern, "level").and_then(Value::as_str) != Some("snapshot") {
+    let level = field(concern, "level").and_then(Value::as_str);
+    if level == Some("majority") && !server.keeps_majority {
+        return Err(Refusal::no_majority());
+    }
+    if level != Some("snapshot") {
         return Ok(ReadTime { time: now, is_snapshot: false });
     }
     // Wire version 13 is MongoDB 5.0, which brought snapshots outside of transactions.

@@ -37,6 +37,14 @@ impl Refusal {
         Self::new(43, "CursorNotFound", format!("cursor id {id} not found"))
     }
 
+    pub(crate) fn query_plan_killed() -> Self {
+        Self::new(175, "QueryPlanKilled", "collection dropped or renamed")
+    }
+
+    pub(crate) fn no_majority() -> Self {
+        Self::new(148, "ReadConcernMajorityNotEnabled", "Majority read concern requested, but it is not supported")
+    }
+
     pub(crate) fn command_not_found(name: &str) -> Self {
         Self::new(59, "CommandNotFound", format!("no such command: '{name}'"))
     }

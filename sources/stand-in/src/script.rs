@@ -55,7 +55,9 @@ pub struct Script {
     pub(crate) version: String,
     pub(crate) wire_versions: (i32, i32),
     pub(crate) snapshots: Snapshots,
+    pub(crate) keeps_majority: bool,
     pub(crate) access: Access,
+    pub(crate) privileges: Vec<Document>,
     pub(crate) missing: BTreeSet<String>,
     pub(crate) store: Store,
     pub(crate) replays: HashMap<String, Replay>,
@@ -71,7 +73,9 @@ impl Default for Script {
             version: "7.0.14".to_owned(),
             wire_versions: (0, 21),
             snapshots: Snapshots::Supported,
+            keeps_majority: true,
             access: Access::Open,
+            privileges: Vec::new(),
             missing: BTreeSet::new(),
             store: Store::default(),
             replays: HashMap::new(),
@@ -108,10 +112,24 @@ impl Script {
         Self { snapshots, ..self }
     }
 
+    /// Refuses a read concern `majority`, as a server does that does not keep what a majority has acknowledged: 148.
+    #[must_use]
+    pub fn without_majority(self) -> Self {
+        Self { keeps_majority: false, ..self }
+    }
+
     /// Whom it lets in.
     #[must_use]
     pub fn access(self, access: Access) -> Self {
         Self { access, ..self }
+    }
+
+    /// A privilege of whoever is logged in, such as `{ resource: { db: "chat", collection: "" }, actions: ["find"] }`. It
+    /// is told, and not looked at when a command comes.
+    #[must_use]
+    pub fn privilege(mut self, privilege: Document) -> Self {
+        self.privileges.push(privilege);
+        self
     }
 
     /// Takes away a command (59, `CommandNotFound`) or, with a leading `$`, a stage of aggregations (40324).

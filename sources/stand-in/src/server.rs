@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::cursor::{Cursors, Replay};
 use crate::element::field;
 use crate::fault::{Fault, FaultPlan, When};
-use crate::script::Script;
+use crate::script::{Access, Script};
 use crate::store::Store;
 use crate::{connection, script};
 
@@ -45,20 +45,35 @@ pub(crate) struct Role {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// All members of its set.
+    pub(crate) members: Vec<SocketAddr>,
     pub(crate) process: ObjectId,
     pub(crate) deployment: script::Deployment,
     pub(crate) version: String,
     pub(crate) wire_versions: (i32, i32),
     pub(crate) snapshots: script::Snapshots,
-    pub(crate) access: script::Access,
+    pub(crate) keeps_majority: bool,
+    pub(crate) access: Mutex<Access>,
+    pub(crate) privileges: Vec<Document>,
     pub(crate) missing: std::collections::BTreeSet<String>,
     pub(crate) replays: std::collections::HashMap<String, Replay>,
-    pub(crate) store: Mutex<Store>,
+    /// What all members of its set hold.
+    pub(crate) store: Arc<Mutex<Store>>,
     pub(crate) cursors: Mutex<Cursors>,
     pub(crate) faults: Mutex<FaultPlan>,
     /// `None` if nothing is recorded.
     pub(crate) requests: Option<Mutex<Vec<Request>>>,
     pub(crate) role: watch::Sender<Role>,
+    /// Whether requests are no longer held.
+    released: watch::Sender<bool>,
+}
+
+/// A free port of this machine, and where it is.
+fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// A MongoDB server that is none. It serves until it is stopped or dropped, on threads of its own: a test may block, and
@@ -74,16 +89,34 @@ impl StandIn {
     ///
     /// # Errors
     /// If the machine gives no port or no thread.
-    pub fn start(script: Script) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+    pub fn start(mut script: Script) -> io::Result<Self> {
+        let store = Arc::new(Mutex::new(std::mem::take(&mut script.store)));
+        let (listener, address) = listen()?;
+        Self::serve(Server::new(&script, store, address, vec![address]), listener, script.threads)
+    }
+
+    /// Starts a replica set of a primary and a secondary, which hold the same at any time. Each has its own cursors, and
+    /// each of the script's faults for itself.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_pair(mut script: Script) -> io::Result<(Self, Self)> {
+        let store = Arc::new(Mutex::new(std::mem::take(&mut script.store)));
+        let ((first, primary), (second, secondary)) = (listen()?, listen()?);
+        let members = vec![primary, secondary];
+        let primary = Server::new(&script, Arc::clone(&store), primary, members.clone());
+        let secondary = Server::new(&script, store, secondary, members);
+        secondary.change_role(false);
+        Ok((Self::serve(primary, first, script.threads)?, Self::serve(secondary, second, script.threads)?))
+    }
+
+    fn serve(server: Server, listener: TcpListener, threads: usize) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(script.threads)
+            .worker_threads(threads)
             .thread_name("mongodb-stand-in")
             .enable_all()
             .build()?;
-        let server = Arc::new(Server::new(script, address));
+        let server = Arc::new(server);
         let listener = {
             let _in_runtime = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
@@ -95,9 +128,11 @@ impl StandIn {
     /// Where to connect, without credentials and options but the replica set's name.
     #[must_use]
     pub fn uri(&self) -> String {
+        let hosts: Vec<String> = self.server.members.iter().map(ToString::to_string).collect();
+        let hosts = hosts.join(",");
         match &self.server.deployment {
-            script::Deployment::ReplicaSet(name) => format!("mongodb://{}/?replicaSet={name}", self.server.address),
-            _ => format!("mongodb://{}/", self.server.address),
+            script::Deployment::ReplicaSet(name) => format!("mongodb://{hosts}/?replicaSet={name}"),
+            _ => format!("mongodb://{hosts}/"),
         }
     }
 
@@ -149,6 +184,11 @@ impl StandIn {
         self.server.faults.lock().add(fault, when);
     }
 
+    /// Lets the requests go on that [`Fault::Hold`] holds, and those that it would.
+    pub fn release(&self) {
+        self.server.released.send_replace(true);
+    }
+
     /// Adds a document to a collection. Open cursors and older snapshots do not see it.
     pub fn insert(&self, namespace: &str, document: &Document) {
         let raw = RawDocumentBuf::try_from(document).unwrap_or_default();
@@ -164,6 +204,23 @@ impl StandIn {
     pub fn remove(&self, namespace: &str, id: impl Into<Bson>) -> usize {
         let key = RawDocumentBuf::try_from(&doc! { "_id": id.into() }).unwrap_or_default();
         field(key.as_bytes(), "_id").map_or(0, |id| self.server.store.lock().remove(namespace, id))
+    }
+
+    /// Takes a collection away with all that it holds, and says whether it was there. Its open cursors are killed.
+    pub fn drop_collection(&self, namespace: &str) -> bool {
+        self.server.cursors.lock().kill_all_on(namespace);
+        self.server.store.lock().drop_collection(namespace)
+    }
+
+    /// Gives a collection another name, as [`drop_collection`](Self::drop_collection).
+    pub fn rename_collection(&self, namespace: &str, to: &str) -> bool {
+        self.server.cursors.lock().kill_all_on(namespace);
+        self.server.store.lock().rename(namespace, to)
+    }
+
+    /// Lets others in from now on. Who is logged in stays so.
+    pub fn set_access(&self, access: Access) {
+        *self.server.access.lock() = access;
     }
 
     /// Cursors that no client has exhausted or killed.
@@ -198,27 +255,39 @@ impl Drop for StandIn {
 }
 
 impl Server {
-    fn new(script: Script, address: SocketAddr) -> Self {
+    /// A primary.
+    fn new(script: &Script, store: Arc<Mutex<Store>>, address: SocketAddr, members: Vec<SocketAddr>) -> Self {
         Self {
             address,
+            members,
             process: ObjectId::new(),
-            deployment: script.deployment,
-            version: script.version,
+            deployment: script.deployment.clone(),
+            version: script.version.clone(),
             wire_versions: script.wire_versions,
             snapshots: script.snapshots,
-            access: script.access,
-            missing: script.missing,
-            replays: script.replays,
-            store: Mutex::new(script.store),
+            keeps_majority: script.keeps_majority,
+            access: Mutex::new(script.access.clone()),
+            privileges: script.privileges.clone(),
+            missing: script.missing.clone(),
+            replays: script.replays.clone(),
+            store,
             cursors: Mutex::default(),
-            faults: Mutex::new(script.faults),
+            faults: Mutex::new(script.faults.clone()),
             requests: script.is_recording.then(Mutex::default),
             role: watch::Sender::new(Role { is_primary: true, changes: 1 }),
+            released: watch::Sender::new(false),
         }
     }
 
     fn change_role(&self, is_primary: bool) {
         self.role.send_modify(|role| *role = Role { is_primary, changes: role.changes + 1 });
+    }
+
+    /// Ends when the test says so.
+    pub(crate) async fn hold(&self) {
+        let mut released = self.released.subscribe();
+        // Fails only if the sender is gone, which is this server's own.
+        let _released = released.wait_for(|is_released| *is_released).await.is_ok();
     }
 
     pub(crate) fn record(&self, connection: u64, name: &str, namespace: &str, body: impl FnOnce() -> Document) {

@@ -103,9 +103,7 @@ async fn the_server_is_what_it_claims_to_be() {
     assert_eq!(hello.get_str("msg").unwrap(), "isdbgrid");
 
     let old = StandIn::start(Script::new().version("4.2.24", 0, 8).collection(PEOPLE)).unwrap();
-    let uri = format!("{}&serverSelectionTimeoutMS=500", old.uri());
-    let client = Client::with_uri_str(uri).await.unwrap();
-    let refused = client.database("chat").run_command(doc! { "ping": 1 }).await.unwrap_err();
+    let refused = connect(&old).await.database("chat").run_command(doc! { "ping": 1 }).await.unwrap_err();
     assert!(refused.to_string().contains("wire version"), "{refused}");
 
     let newer = StandIn::start(Script::new().version("8.0.4", 0, 25)).unwrap();
@@ -153,4 +151,63 @@ async fn who_knows_the_password_is_let_in() {
         assert!(matches!(*refused.kind, ErrorKind::Authentication { .. }), "{refused}");
     }
     assert_eq!(code_of(&find(&connect(&stand_in).await, doc! {}, by_id()).await.unwrap_err()), Some(13));
+}
+
+#[tokio::test]
+async fn collections_are_told_by_name_and_by_uuid() {
+    let script = Script::new().collection(PEOPLE).collection("chat.pets").collection("other.people");
+    let stand_in = StandIn::start(script).unwrap();
+    let database = connect(&stand_in).await.database("chat");
+    let listed = async |filter: Document| -> Vec<Document> {
+        let command = doc! { "listCollections": 1, "filter": filter };
+        database.run_cursor_command(command).await.unwrap().try_collect().await.unwrap()
+    };
+    let uuid = async |name: &str| -> Bson {
+        let [found] = listed(doc! { "name": name }).await.try_into().unwrap();
+        found.get_document("info").unwrap().get("uuid").cloned().unwrap()
+    };
+    assert_eq!(listed(doc! {}).await.len(), 2);
+    let people = uuid("people").await;
+    assert_ne!(people, uuid("pets").await);
+    assert!(stand_in.rename_collection("chat.pets", "chat.animals") && stand_in.drop_collection(PEOPLE));
+    assert!(!stand_in.drop_collection(PEOPLE) && !stand_in.rename_collection(PEOPLE, "chat.pets"));
+    assert_eq!(database.list_collection_names().await.unwrap(), ["animals"]);
+    stand_in.insert(PEOPLE, &doc! { "_id": 1 });
+    assert_ne!(uuid("people").await, people, "another collection of the same name");
+}
+
+#[tokio::test]
+async fn a_read_of_a_majority_can_be_refused() {
+    let stand_in = StandIn::start(Script::new().without_majority().collection(PEOPLE)).unwrap();
+    let database = connect(&stand_in).await.database("chat");
+    let read = |level: &str| doc! { "find": "people", "readConcern": { "level": level } };
+    assert_eq!(code_of(&database.run_command(read("majority")).await.unwrap_err()), Some(148));
+    assert!(database.run_command(read("local")).await.is_ok());
+}
+
+#[tokio::test]
+async fn both_members_of_a_pair_hold_the_same() {
+    let (primary, secondary) = StandIn::start_pair(Script::new().documents(PEOPLE, [doc! { "_id": 1 }])).unwrap();
+    let client = connect(&primary).await;
+    secondary.insert(PEOPLE, &doc! { "_id": 2 });
+    let people = client.database("chat").collection::<Document>("people");
+    let secondaries = mongodb::options::ReadPreference::Secondary { options: None };
+    let found = people.find(doc! {}).sort(doc! { "_id": 1 }).selection_criteria(secondaries.into());
+    assert_eq!(ids(&found.await.unwrap().try_collect::<Vec<_>>().await.unwrap()), [1.into(), 2.into()]);
+    assert_eq!(people.find(doc! {}).await.unwrap().try_collect::<Vec<_>>().await.unwrap().len(), 2);
+    assert_eq!((primary.requests_named("find").len(), secondary.requests_named("find").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn another_password_is_for_new_connections() {
+    let access = |password: &str| Access::Password { user: "reader".into(), password: password.into() };
+    let stand_in = StandIn::start(Script::new().access(access("old")).collection(PEOPLE)).unwrap();
+    let old = Client::with_uri_str(stand_in.uri_as("reader", "old")).await.unwrap();
+    assert!(find(&old, doc! {}, by_id()).await.is_ok());
+    stand_in.set_access(access("new"));
+    assert!(find(&old, doc! {}, by_id()).await.is_ok(), "who is logged in stays so");
+    for (password, is_let_in) in [("old", false), ("new", true)] {
+        let client = Client::with_uri_str(stand_in.uri_as("reader", password)).await.unwrap();
+        assert_eq!(find(&client, doc! {}, by_id()).await.is_ok(), is_let_in, "{password}");
+    }
 }
