@@ -85,6 +85,11 @@ impl Fields {
         self.text.get(start..end).filter(|_| !is_null)
     }
 
+    /// Bytes of a field that exists and is not null.
+    fn len_of(&self, index: usize) -> Option<usize> {
+        self.bounds(index).filter(|(_, _, is_null)| !is_null).map(|(start, end, _)| end - start)
+    }
+
     /// Where a field begins and ends, and whether it is null.
     fn bounds(&self, index: usize) -> Option<(usize, usize, bool)> {
         let [(start, _), (end, is_null)] = self.ends.get(index..)?.first_chunk::<2>()?;
@@ -244,8 +249,8 @@ impl RecordDecoder {
         }
         self.cells.clear();
         let mut absent = 0_u64;
-        for (index, column) in self.plan.columns.iter().enumerate() {
-            let cell = match decode_column(column, &self.sources[index], fields)? {
+        for (index, (column, sources)) in self.plan.columns.iter().zip(&self.sources).enumerate() {
+            let cell = match decode_column(column, sources, fields)? {
                 Some(cell) => cell,
                 None => {
                     absent |= 1 << index;
@@ -304,19 +309,26 @@ fn decode_column(
     fields: &Fields,
 ) -> Result<Option<Cell>, Failure> {
     for (index, name) in sources {
-        if let Some(text) = fields.get(*index) {
-            return decode_field(column.column.kind, text, *index).map_err(|reason| Failure::at(reason, name));
+        if let Some(len) = fields.len_of(*index) {
+            return decode_field(column.column.kind, fields, *index, len).map_err(|reason| Failure::at(reason, name));
         }
     }
     Ok(None)
 }
 
-fn decode_field(kind: Kind, text: &str, at: usize) -> Result<Option<Cell>, Reason> {
-    let cell = match kind {
-        Kind::Text => Cell::Text(Text::At(at)),
+/// A field of so many bytes. What is text stays where it is, and most fields are.
+fn decode_field(kind: Kind, fields: &Fields, at: usize, len: usize) -> Result<Option<Cell>, Reason> {
+    match kind {
+        Kind::Text => Ok(Some(Cell::Text(Text::At(at)))),
         // Empty means missing wherever an empty text is no value of the column.
-        _ if text.is_empty() => return Ok(None),
-        Kind::Id => Cell::Text(Text::At(at)),
+        _ if len == 0 => Ok(None),
+        Kind::Id => Ok(Some(Cell::Text(Text::At(at)))),
+        _ => decode_text(kind, fields.at(at)),
+    }
+}
+
+fn decode_text(kind: Kind, text: &str) -> Result<Option<Cell>, Reason> {
+    let cell = match kind {
         Kind::Boolean => boolean(text).map(Cell::Boolean).ok_or(Reason::WrongType)?,
         Kind::Int => {
             number(text).filter(|value| i32::try_from(*value).is_ok()).map(Cell::Integer).ok_or(Reason::WrongType)?
@@ -329,7 +341,7 @@ fn decode_field(kind: Kind, text: &str, at: usize) -> Result<Option<Cell>, Reaso
         Kind::Time if text.starts_with("0000-00-00") => return Ok(None),
         Kind::Time => instant::from_iso(text).map(Cell::Time).ok_or(Reason::BadDate)?,
         Kind::Present => Cell::Boolean(true),
-        Kind::Length | Kind::Ids | Kind::Structs(_) => return Err(Reason::WrongType),
+        Kind::Text | Kind::Id | Kind::Length | Kind::Ids | Kind::Structs(_) => return Err(Reason::WrongType),
     };
     Ok(Some(cell))
 }

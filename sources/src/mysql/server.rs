@@ -68,7 +68,7 @@ impl MySqlSettings {
     }
 }
 
-/// Where settings are found, once more whenever the server refuses them.
+/// Where settings are found: user and password once more whenever the server refuses them.
 #[derive(Debug, Clone, Default)]
 enum Settings {
     Given(Box<MySqlSettings>),
@@ -229,25 +229,27 @@ impl Open {
             return Ok(false);
         }
         tracing::info!(server = self.address, "MySQL refused user or password; trying those that are set now");
-        let mut opts = self.opts.lock();
-        *opts = login.apply(OptsBuilder::from_opts(opts.clone())).into();
+        self.change_opts(|opts| login.apply(opts));
         *self.login.lock() = login;
         Ok(true)
     }
 
     async fn reach(&self) -> Result<Conn, Error> {
         let opts = self.opts.lock().clone();
-        match self.reach_with(opts.clone()).await {
+        match self.reach_with(opts).await {
             Ok(conn) => Ok(conn),
             Err(error) => match self.way_around(&error) {
-                Some(tls) => {
-                    let other = Opts::from(OptsBuilder::from_opts(opts).ssl_opts(tls));
-                    *self.opts.lock() = other.clone();
-                    self.reach_with(other).await
-                }
+                Some(tls) => self.reach_with(self.change_opts(|opts| opts.ssl_opts(tls))).await,
                 None => Err(error),
             },
         }
+    }
+
+    /// Changes what connections are made with from now on, and leaves all else of it as it is by now.
+    fn change_opts(&self, change: impl FnOnce(OptsBuilder) -> OptsBuilder) -> Opts {
+        let mut opts = self.opts.lock();
+        *opts = change(OptsBuilder::from_opts(opts.clone())).into();
+        opts.clone()
     }
 
     /// How else to encrypt after a failure, as far as that is allowed.
