@@ -79,6 +79,12 @@ impl Connections {
     /// A MongoDB server that is told rather than read from the environment.
     #[must_use]
     pub fn with_mongodb(settings: MongoSettings) -> Self {
+        Self::with_mongodb_by(move || settings.clone())
+    }
+
+    /// A MongoDB server that is asked for when it is connected to, and once more when it refuses the login.
+    #[must_use]
+    pub fn with_mongodb_by(settings: impl Fn() -> MongoSettings + Send + Sync + 'static) -> Self {
         Self { shared: Arc::new(Shared { mongodb: MongoServer::given(settings), ..Shared::default() }) }
     }
 
@@ -130,6 +136,40 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long to wait after the nth failure in a row.
 pub(crate) fn pause(attempt: u32) -> Duration {
     (FIRST_PAUSE * 2_u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_PAUSE)
+}
+
+/// How often it is waited for an answer that does not come: each time costs the whole patience.
+pub(crate) const SILENCES: u32 = 2;
+
+/// Failures in a row, without anything that was read in between. Each kind has its own limit.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    told: u32,
+    silent: u32,
+}
+
+impl Failures {
+    /// Counts a failure that may pass, and says how long to wait before the next attempt; none if that was the last.
+    pub(crate) fn told(&mut self) -> Option<Duration> {
+        self.told += 1;
+        (self.told < ATTEMPTS).then(|| pause(self.told))
+    }
+
+    /// The same of a wait that elapsed.
+    pub(crate) fn silent(&mut self) -> Option<Duration> {
+        self.silent += 1;
+        (self.silent < SILENCES).then(|| pause(self.silent))
+    }
+
+    /// How many attempts failed.
+    pub(crate) fn count(&self) -> u32 {
+        self.told + self.silent
+    }
+
+    /// How many attempts ended in silence.
+    pub(crate) fn silences(&self) -> u32 {
+        self.silent
+    }
 }
 
 /// How long a live system may be silent, unless `SOURCE_TIMEOUT_SECONDS` says otherwise.

@@ -132,7 +132,7 @@ impl SourceTable {
 
     async fn live_ranges(&self, collection: Collection, request: &LiveRequest) -> Result<Vec<Vec<Work>>, SourceError> {
         let Self { connections, policy, .. } = self;
-        Ok(match collection.origin() {
+        let mut partitions: Vec<Vec<Work>> = match collection.origin() {
             Origin::MongoDb => {
                 let ranges = mongodb::plan(connections, collection, request, policy).await?;
                 ranges.into_iter().map(|range| vec![Work::Documents(range)]).collect()
@@ -143,7 +143,12 @@ impl SourceTable {
             }
             // Objects are listed in a store, which the table names: they have no live system but that.
             Origin::S3 => return Err(SourceError::NotLive { collection: collection.name() }),
-        })
+        };
+        // As for an export without files: a plan without any partition is one that nobody runs.
+        if partitions.is_empty() {
+            partitions.push(Vec::new());
+        }
+        Ok(partitions)
     }
 
     /// The table as JSON.

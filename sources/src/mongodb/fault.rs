@@ -12,6 +12,8 @@ const PASSING: [i32; 24] = [
     6, 7, 43, 50, 63, 89, 91, 133, 134, 136, 150, 175, 189, 237, 262, 358, 384, 9001, 10107, 11600, 11602, 13388,
     13435, 13436,
 ];
+/// The login failed.
+const LOGIN_FAILED: i32 = 18;
 /// The account may not do it, or is not who it says.
 const NOT_ALLOWED: [i32; 4] = [11, 13, 18, 8000];
 /// The instant of a snapshot is gone, or the server cannot say what it was.
@@ -51,16 +53,48 @@ pub enum MongoError {
     Hangs {
         /// What was being done.
         doing: String,
-        /// How long it was waited for.
+        /// How long it was waited for in all.
         seconds: u64,
     },
-    /// User, password or rights.
-    #[error("MongoDB refused {doing}: {why}; correct user and password in MONGODB_URI, or grant the role `read`")]
+    /// User or password.
+    #[error("MongoDB refused the login for {doing}: {why}; correct user and password in MONGODB_URI")]
+    Login {
+        /// What was being done.
+        doing: String,
+        /// What the server says.
+        why: String,
+    },
+    /// Rights.
+    #[error(
+        "MongoDB refused {doing}: {why}; name a user in MONGODB_URI who has the role `read`, or grant the role `read`"
+    )]
     Refused {
         /// What was being done.
         doing: String,
         /// What the server says.
         why: String,
+    },
+    /// The process that reads is told another database than the one that planned.
+    #[error(
+        "{collection} was planned to be read from the MongoDB database `{planned}`, and the process that reads it is told `{named}`; set MONGODB_URI and MONGODB_DATABASE to the same for the scheduler and for every executor"
+    )]
+    OtherDatabase {
+        /// The collection as it is called there.
+        collection: String,
+        /// The database of the plan.
+        planned: String,
+        /// The one that is named here.
+        named: String,
+    },
+    /// What was planned is not there, or something else is.
+    #[error(
+        "{collection} is not at {place}, or not the one for which the read was planned: it was dropped, renamed or replaced meanwhile, or MONGODB_URI names another server here; see that it names the same for the scheduler and for every executor, and run again"
+    )]
+    Replaced {
+        /// Database and collection.
+        collection: String,
+        /// Hosts and database.
+        place: String,
     },
     /// The server is older than the driver can talk to.
     #[error("this version of MongoDB cannot be read from: {why}; 4.4 is the oldest that can")]
@@ -143,6 +177,8 @@ pub(super) enum Outlook {
     SnapshotGone,
     /// It may succeed without the concern for a majority.
     NoMajority,
+    /// It may succeed with the password of today.
+    LoginRefused,
     /// It will not succeed.
     Final,
 }
@@ -152,6 +188,7 @@ pub(super) fn outlook(error: &Error) -> Outlook {
     match error.kind.as_ref() {
         ErrorKind::Command(command) if SNAPSHOT_GONE.contains(&command.code) => Outlook::SnapshotGone,
         ErrorKind::Command(command) if command.code == NO_MAJORITY => Outlook::NoMajority,
+        _ if is_login_refused(error) => Outlook::LoginRefused,
         ErrorKind::Command(command) if PASSING.contains(&command.code) => Outlook::Passing,
         _ if error.contains_label("RetryableReadError") || error.contains_label("RetryableWriteError") => {
             Outlook::Passing
@@ -159,6 +196,23 @@ pub(super) fn outlook(error: &Error) -> Outlook {
         // A server that cannot be found has been looked for long enough by the driver.
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => Outlook::Passing,
         _ => Outlook::Final,
+    }
+}
+
+/// What can be expected after the failure of a cursor, which lives on one server: that this one cannot be found says
+/// nothing of the others.
+pub(super) fn outlook_of_cursor(error: &Error) -> Outlook {
+    match error.kind.as_ref() {
+        ErrorKind::ServerSelection { .. } => Outlook::Passing,
+        _ => outlook(error),
+    }
+}
+
+fn is_login_refused(error: &Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Authentication { .. } => true,
+        ErrorKind::Command(command) => command.code == LOGIN_FAILED,
+        _ => false,
     }
 }
 
@@ -177,11 +231,13 @@ pub(super) fn is_not_allowed(error: &Error) -> bool {
 /// The driver's error for people; `why` is its text without secrets.
 pub(super) fn explain(error: &Error, doing: &str, why: String, attempts: u32) -> MongoError {
     let doing = doing.to_owned();
+    if is_login_refused(error) {
+        return MongoError::Login { doing, why };
+    }
     if is_not_allowed(error) {
         return MongoError::Refused { doing, why };
     }
     match error.kind.as_ref() {
-        ErrorKind::Authentication { .. } => MongoError::Refused { doing, why },
         ErrorKind::IncompatibleServer { .. } => MongoError::TooOld { why },
         ErrorKind::ServerSelection { message, .. } if message.contains("wire version") => MongoError::TooOld { why },
         ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => MongoError::Address { why },

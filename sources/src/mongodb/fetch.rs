@@ -1,22 +1,29 @@
 //! Batches of a range, in the order of `_id`, whatever happens to cursors and servers meanwhile.
 //!
-//! One batch is on its way while the one before is decoded. A failure that may pass is answered by a new query behind
-//! the last `_id` that was handed on, after a pause; only failures without any document in between are counted.
+//! One batch is on its way while the one before is decoded. A failure that may pass, an elapsed wait among them, is
+//! answered by a new query behind the last `_id` that was handed on, after a pause; only failures without any document in
+//! between are counted.
+//!
+//! A range is complete when a query came to its end and the collection is still the one that was planned: a collection
+//! that is gone looks like the end of one that is there.
+
+use std::time::Duration;
 
 use bson::{Bson, doc};
 use datafusion::common::runtime::SpawnedTask;
 use futures::StreamExt;
-use mongodb::error::Error;
+use mongodb::error::{Error, ErrorKind};
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use super::fault::{MongoError, Outlook, outlook};
+use super::fault::{MongoError, Outlook, outlook, outlook_of_cursor};
 use super::plan::DocumentRange;
+use super::presence::{Presence, presence, presence_by_name};
 use super::query::{Changed, Concern, Find, projection};
-use super::server::Open;
+use super::server::{Open, Silence};
 use crate::Collection;
-use crate::live::{ATTEMPTS, Connections, pause};
+use crate::live::{Connections, Failures};
 
 /// Batches that are there and not decoded yet.
 const AHEAD: usize = 1;
@@ -54,20 +61,32 @@ async fn fetch(
     range: DocumentRange,
     batches: &mpsc::Sender<RawBatch>,
 ) -> Result<(), MongoError> {
-    let open = connections.mongodb().open(collection.name()).await?;
-    let doing = format!("reading {}.{}", open.database, range.name);
-    let mut query = Query { open, doing, collection, concern: range.concern, range, after: None, failures: 0 };
+    let mut query = Query {
+        connections,
+        open: connections.mongodb().open(collection.name()).await?.planned(&range.database, &range.name)?,
+        doing: format!("reading {}.{}", range.database, range.name),
+        collection,
+        concern: range.concern,
+        range,
+        after: None,
+        failures: Failures::default(),
+        is_resumed: false,
+    };
     loop {
         match query.run(batches).await? {
-            Ended::Complete | Ended::Unheard => return Ok(()),
-            Ended::Failed(error) => query.recover(&error).await?,
+            Ended::Complete => return query.end().await,
+            Ended::Unheard => return Ok(()),
+            Ended::Failed(outlook, error) => query.recover(outlook, &error).await?,
+            Ended::Silent => query.outwait().await?,
         }
+        query.is_resumed = true;
     }
 }
 
 /// A read that may take several queries.
 struct Query<'a> {
-    open: &'a Open,
+    connections: &'a Connections,
+    open: Open,
     doing: String,
     collection: Collection,
     range: DocumentRange,
@@ -75,7 +94,9 @@ struct Query<'a> {
     /// The last id that was handed on.
     after: Option<Bson>,
     /// In a row, without a document in between.
-    failures: u32,
+    failures: Failures,
+    /// Whether this is not the first query.
+    is_resumed: bool,
 }
 
 /// How one query ended.
@@ -83,26 +104,30 @@ enum Ended {
     Complete,
     /// Nobody wants more.
     Unheard,
-    Failed(Error),
+    Failed(Outlook, Error),
+    /// No answer came.
+    Silent,
 }
 
 impl Query<'_> {
     /// One query, from behind the last document.
     async fn run(&mut self, batches: &mpsc::Sender<RawBatch>) -> Result<Ended, MongoError> {
         let command = self.find().command().map_err(|error| self.not_understood(&error))?;
-        let mut cursor = match self.open.wait(&self.doing, self.open.cursor(command, Some(self.range.batch))).await? {
-            Ok(cursor) => cursor,
-            Err(error) => return Ok(Ended::Failed(error)),
+        let mut cursor = match self.open.wait(self.open.cursor(command, Some(self.range.batch))).await {
+            Ok(Ok(cursor)) => cursor,
+            Ok(Err(error)) => return Ok(Ended::Failed(outlook(&error), error)),
+            Err(Silence) => return Ok(Ended::Silent),
         };
         loop {
-            let batch = match self.open.wait(&self.doing, cursor.next()).await? {
-                None => return Ok(Ended::Complete),
-                Some(Err(error)) => return Ok(Ended::Failed(error)),
-                Some(Ok(batch)) => batch,
+            let batch = match self.open.wait(cursor.next()).await {
+                Ok(None) => return Ok(Ended::Complete),
+                Ok(Some(Ok(batch))) => batch,
+                Ok(Some(Err(error))) => return Ok(Ended::Failed(outlook_of_cursor(&error), error)),
+                Err(Silence) => return Ok(Ended::Silent),
             };
             if let Some(last) = self.last_id(&batch)? {
                 self.after = Some(last);
-                self.failures = 0;
+                self.failures = Failures::default();
                 if batches.send(batch).await.is_err() {
                     return Ok(Ended::Unheard);
                 }
@@ -120,7 +145,7 @@ impl Query<'_> {
             },
             projection: match self.range.ids_only {
                 true => doc! { "_id": 1 },
-                false => projection(self.collection, self.range.changed.as_ref()),
+                false => projection(self.collection),
             },
             order: 1,
             limit: None,
@@ -138,38 +163,102 @@ impl Query<'_> {
     }
 
     /// Prepares for the next query after a failure, or gives up.
-    async fn recover(&mut self, error: &Error) -> Result<(), MongoError> {
-        match outlook(error) {
+    async fn recover(&mut self, outlook: Outlook, error: &Error) -> Result<(), MongoError> {
+        let pause = match outlook {
             // Only ever to less, so that no server is asked in a circle.
             Outlook::SnapshotGone if matches!(self.concern, Concern::Snapshot(..)) => {
                 tracing::warn!(doing = self.doing, "the snapshot is too old; what is left is read as of now");
                 self.concern = Concern::Majority;
-                return self.may_resume(error);
+                Some(Duration::ZERO)
             }
             Outlook::NoMajority if self.concern != Concern::Local => {
                 self.concern = Concern::Local;
-                return self.may_resume(error);
+                Some(Duration::ZERO)
             }
-            Outlook::Passing => {}
-            _ => return Err(self.open.explain(error, &self.doing, self.failures + 1)),
-        }
-        self.failures += 1;
-        if self.failures >= ATTEMPTS {
-            return Err(self.open.explain(error, &self.doing, self.failures));
-        }
-        self.may_resume(error)?;
-        self.open.note(&self.doing, self.failures, error);
-        tokio::time::sleep(pause(self.failures)).await;
+            Outlook::LoginRefused => self.log_in_anew().await?.then_some(Duration::ZERO),
+            Outlook::Passing | Outlook::SnapshotGone => self.failures.told(),
+            Outlook::NoMajority | Outlook::Final => None,
+        };
+        let Some(pause) = pause.filter(|_| self.may_resume()) else {
+            return Err(self.explain(outlook, error).await);
+        };
+        self.go_on(pause, &self.open.words(error)).await;
         Ok(())
     }
 
+    /// The error of the read. Another server than the one that was planned refuses in words of its own, such as that
+    /// the instant of the snapshot is still to come.
+    async fn explain(&self, outlook: Outlook, error: &Error) -> MongoError {
+        if outlook == Outlook::Final
+            && matches!(error.kind.as_ref(), ErrorKind::Command(_))
+            && let Err(replaced @ MongoError::Replaced { .. }) = self.check_presence().await
+        {
+            return replaced;
+        }
+        self.open.explain(error, &self.doing, self.failures.count().max(1))
+    }
+
+    /// Whether there are other credentials than those that were refused.
+    async fn log_in_anew(&mut self) -> Result<bool, MongoError> {
+        let Some(open) = self.connections.mongodb().reopen(&self.open).await? else { return Ok(false) };
+        self.open = open.planned(&self.range.database, &self.range.name)?;
+        Ok(true)
+    }
+
+    /// The same after a wait that elapsed.
+    async fn outwait(&mut self) -> Result<(), MongoError> {
+        let Some(pause) = self.failures.silent().filter(|_| self.may_resume()) else {
+            return Err(self.open.hangs(&self.doing, self.failures.silences()));
+        };
+        self.go_on(pause, "no answer").await;
+        Ok(())
+    }
+
+    async fn go_on(&self, pause: Duration, error: &str) {
+        let (doing, attempt) = (&self.doing, self.failures.count());
+        tracing::warn!(doing, attempt, error, "MongoDB failed; going on behind the last document");
+        tokio::time::sleep(pause).await;
+    }
+
     /// Whether a new query can go on where the last one ended. Where it cannot, the task is run again as a whole.
-    fn may_resume(&self, error: &Error) -> Result<(), MongoError> {
-        let is_behind_something = matches!(self.after, None | Some(Bson::ObjectId(_) | Bson::String(_)));
-        if self.after.is_none() || (self.range.ids.is_resumable() && is_behind_something) {
+    fn may_resume(&self) -> bool {
+        match self.after {
+            None => true,
+            Some(Bson::ObjectId(_) | Bson::String(_)) => self.range.ids.is_resumable(),
+            Some(_) => false,
+        }
+    }
+
+    /// Ends a range of which everything has come.
+    async fn end(&mut self) -> Result<(), MongoError> {
+        match self.check_presence().await {
+            Err(refused @ MongoError::Login { .. }) => match self.log_in_anew().await? {
+                true => self.check_presence().await,
+                false => Err(refused),
+            },
+            checked => checked,
+        }
+    }
+
+    /// An error if the collection is not the one that was planned.
+    async fn check_presence(&self) -> Result<(), MongoError> {
+        let (name, planned) = (&self.range.name, &self.range.uuid);
+        let found = match planned {
+            Some(_) => presence(&self.open, &self.doing, name).await?,
+            // Whatever it is, it was there when the only query found documents in it.
+            None if self.after.is_some() && !self.is_resumed => return Ok(()),
+            None => presence_by_name(&self.open, &self.doing, name).await?,
+        };
+        let is_it = match (&found, planned) {
+            (Presence::Absent, _) => false,
+            (Presence::Present(Some(found)), Some(planned)) => found == planned,
+            (Presence::Present(_) | Presence::Untold, _) => true,
+        };
+        if is_it {
             return Ok(());
         }
-        Err(self.open.explain(error, &self.doing, self.failures + 1))
+        let collection = format!("{}.{name}", self.open.database);
+        Err(MongoError::Replaced { collection, place: self.open.place() })
     }
 
     fn not_understood(&self, error: &bson::error::Error) -> MongoError {

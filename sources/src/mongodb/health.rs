@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use bson::{Bson, Document, doc};
 
 use super::fault::{MongoError, number};
-use super::plan::names;
+use super::presence::names;
 use super::server::{MongoServer, Open};
 use crate::health::{Health, ROUND_TRIPS, clock_ahead_millis};
 use crate::live::LiveNames;
@@ -19,7 +19,7 @@ const WRITES: [&str; 6] = ["insert", "update", "remove", "dropCollection", "crea
 impl MongoServer {
     /// What the server says of itself, and of the collections under these names.
     pub(crate) async fn health(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, MongoError> {
-        let open = self.open("MongoDB").await?;
+        let open = &self.open("MongoDB").await?;
         let hello_sent = SystemTime::now();
         let hello = required(open, doc! { "hello": 1 }).await?;
         let hello_received = SystemTime::now();

@@ -11,8 +11,12 @@
 //! it is never missed and never doubled, because `_id` does not change, and the next run reads whatever changed since
 //! the watermark, less the lookback, once more.
 //!
+//! All ranges look at the same collection, too: the plan names the database and the collection's UUID, and a range whose
+//! server has another one, or none, ends in an error ([`presence`]). Without that, a collection that is dropped during
+//! the read, or an executor that is told another database, would be read as one with fewer documents.
+//!
 //! # What travels
-//! Names, bounds of `_id`, instants. Address and password stay with the process that connects.
+//! Names, UUIDs, bounds of `_id`, instants. Address and password stay with the process that connects.
 //!
 //! # Rejected
 //! * `splitVector`, which needs rights that a reader should not have, and `$bucketAuto`, which reads the whole
@@ -25,6 +29,7 @@ mod fetch;
 mod health;
 mod ids;
 mod plan;
+mod presence;
 mod query;
 mod reader;
 mod server;

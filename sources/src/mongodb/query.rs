@@ -75,11 +75,14 @@ impl Changed {
     }
 }
 
-/// The fields that the contract of a collection names, and no other: secrets do not leave the server.
-pub(super) fn projection(collection: Collection, changed: Option<&Changed>) -> Document {
+/// The fields that the contract of a collection names, and no other: secrets that stand beside them do not leave the
+/// server. A field comes as a whole, since a projection of what lies in the objects of a list drops what else is in the
+/// list, and with that the ids that may stand there bare; what the decoder does not take of it goes no further.
+///
+/// It is the same whatever is asked of the collection: a document that is put aside is known by its bytes.
+pub(super) fn projection(collection: Collection) -> Document {
     let columns = collection.layout().columns;
-    let mut fields: BTreeSet<&str> = columns.iter().flat_map(|column| column.fields).copied().collect();
-    fields.extend(changed.map(|changed| changed.field.as_str()));
+    let fields: BTreeSet<&str> = columns.iter().flat_map(|column| column.fields).copied().collect();
     let mut projection = doc! { "_id": 1 };
     projection
         .extend(fields.into_iter().filter(|field| *field != "_id").map(|field| (field.to_owned(), Bson::Int32(1))));
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_what_the_contract_names_is_asked_for() {
-        let projection = projection(Collection::Users, None);
+        let projection = projection(Collection::Users);
         assert!(projection.contains_key("phoneNumber") && projection.contains_key("linkedDevices"));
         for secret in ["password", "publicKey", "twoFactorSecret"] {
             assert!(!projection.contains_key(secret));

@@ -1,5 +1,6 @@
 //! The server that this process reads from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -9,10 +10,10 @@ use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ClientOptions, SelectionCriteria};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use quickchat_environment::Secret;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::fault::{MongoError, Outlook, explain, outlook};
-use crate::live::{ATTEMPTS, install_tls, patience, pause};
+use crate::live::{ATTEMPTS, Failures, install_tls, patience, pause};
 
 /// The database when neither the variable nor the address names one.
 const DEFAULT_DATABASE: &str = "quickchat";
@@ -24,7 +25,7 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_CONNECTIONS: u32 = 64;
 
 /// Where the server is and how to log in to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MongoSettings {
     /// `mongodb://` or `mongodb+srv://`.
     pub uri: Secret,
@@ -42,50 +43,82 @@ impl MongoSettings {
     }
 }
 
-/// The server, connected to when it is first used.
-#[derive(Default)]
+type Ask = dyn Fn() -> Result<Option<MongoSettings>, MongoError> + Send + Sync;
+
+/// The server, connected to when it is first used, and anew when it refuses the login and the environment names other
+/// credentials since: passwords change while processes live.
 pub(crate) struct MongoServer {
-    given: Option<MongoSettings>,
-    open: OnceCell<Open>,
+    settings: Box<Ask>,
+    connected: Mutex<Option<Arc<Connected>>>,
+}
+
+impl Default for MongoServer {
+    fn default() -> Self {
+        Self { settings: Box::new(MongoSettings::from_environment), connected: Mutex::default() }
+    }
 }
 
 impl MongoServer {
-    pub(crate) fn given(settings: MongoSettings) -> Self {
-        Self { given: Some(settings), open: OnceCell::new() }
+    pub(crate) fn given(settings: impl Fn() -> MongoSettings + Send + Sync + 'static) -> Self {
+        Self { settings: Box::new(move || Ok(Some(settings()))), connected: Mutex::default() }
     }
 
     /// The connected server. Nothing is sent to it yet.
-    pub(super) async fn open(&self, collection: &str) -> Result<&Open, MongoError> {
-        self.open
-            .get_or_try_init(|| async {
-                let settings = match &self.given {
-                    Some(settings) => Some(settings.clone()),
-                    None => MongoSettings::from_environment()?,
-                };
-                match settings {
-                    Some(settings) => Open::new(settings).await,
-                    None => Err(MongoError::NotConfigured { collection: collection.to_owned() }),
-                }
-            })
-            .await
+    pub(super) async fn open(&self, collection: &str) -> Result<Open, MongoError> {
+        let mut connected = self.connected.lock().await;
+        if let Some(connected) = &*connected {
+            return Ok(Open::of(connected));
+        }
+        let settings = (self.settings)()?;
+        let settings = settings.ok_or_else(|| MongoError::NotConfigured { collection: collection.to_owned() })?;
+        Ok(Open::of(connected.insert(Arc::new(Connected::new(settings).await?))))
+    }
+
+    /// The same server after a refused login, if there are other credentials by now.
+    pub(super) async fn reopen(&self, refused: &Open) -> Result<Option<Open>, MongoError> {
+        let mut connected = self.connected.lock().await;
+        match &*connected {
+            // Another task was quicker.
+            Some(connected) if !Arc::ptr_eq(connected, &refused.connected) => return Ok(Some(Open::of(connected))),
+            _ => {}
+        }
+        match (self.settings)()? {
+            Some(settings) if settings != refused.connected.settings => {
+                tracing::info!("MongoDB refused the login; trying again with other credentials");
+                Ok(Some(Open::of(connected.insert(Arc::new(Connected::new(settings).await?)))))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
-/// A server that can be sent commands.
+/// A database that can be sent commands.
+#[derive(Clone)]
 pub(super) struct Open {
-    client: Client,
+    connected: Arc<Connected>,
     /// The database that is read.
     pub(super) database: String,
+}
+
+/// A client and what it was made of.
+struct Connected {
+    client: Client,
+    settings: MongoSettings,
+    /// The database that the variable or the address names.
+    named: Option<String>,
     /// The hosts, for messages.
     hosts: String,
     /// Which of several servers may answer.
     criteria: Option<SelectionCriteria>,
-    patience: Duration,
     /// Texts that must not show in messages.
     hidden: Vec<Secret>,
 }
 
-impl Open {
+/// Nothing came within the patience.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence;
+
+impl Connected {
     async fn new(settings: MongoSettings) -> Result<Self, MongoError> {
         install_tls();
         let mut hidden = vec![settings.uri.clone()];
@@ -96,17 +129,35 @@ impl Open {
         options.connect_timeout = options.connect_timeout.or(Some(CONNECT_TIMEOUT));
         options.server_selection_timeout = options.server_selection_timeout.or(Some(SELECTION_TIMEOUT));
         options.max_pool_size = options.max_pool_size.or(Some(MAX_CONNECTIONS));
-        let database =
-            settings.database.or_else(|| options.default_database.clone()).unwrap_or(DEFAULT_DATABASE.to_owned());
+        let named = settings.database.clone().or_else(|| options.default_database.clone());
         let criteria = options.selection_criteria.clone();
         let hosts = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let client = Client::with_options(options).map_err(|error| address(&error, &hidden))?;
-        Ok(Self { client, database, hosts, criteria, patience: settings.patience, hidden })
+        Ok(Self { client, settings, named, hosts, criteria, hidden })
+    }
+}
+
+impl Open {
+    fn of(connected: &Arc<Connected>) -> Self {
+        let database = connected.named.as_deref().unwrap_or(DEFAULT_DATABASE).to_owned();
+        Self { connected: Arc::clone(connected), database }
+    }
+
+    /// The same server for what a plan names. Whoever plans says which database is read; a process that is told another
+    /// one would read other data, or nothing at all, and that without an error.
+    pub(super) fn planned(self, database: &str, collection: &str) -> Result<Self, MongoError> {
+        let (planned, collection) = (database.to_owned(), collection.to_owned());
+        match &self.connected.named {
+            Some(named) if *named != planned => {
+                Err(MongoError::OtherDatabase { collection, planned, named: named.clone() })
+            }
+            _ => Ok(Self { database: planned, ..self }),
+        }
     }
 
     /// Where this is, without user and password.
     pub(super) fn place(&self) -> String {
-        format!("{}/{}", self.hosts, self.database)
+        format!("{}/{}", self.connected.hosts, self.database)
     }
 
     /// The error of a command for people.
@@ -116,20 +167,25 @@ impl Open {
 
     /// What the driver says, without secrets.
     pub(super) fn words(&self, error: &Error) -> String {
-        without(&self.hidden, error)
+        without(&self.connected.hidden, error)
+    }
+
+    /// The error of so many waits in vain.
+    pub(super) fn hangs(&self, doing: &str, silences: u32) -> MongoError {
+        let seconds = self.connected.settings.patience.as_secs() * u64::from(silences);
+        MongoError::Hangs { doing: doing.to_owned(), seconds }
     }
 
     /// Waits for the server, but not for ever.
-    pub(super) async fn wait<T>(&self, doing: &str, answer: impl Future<Output = T>) -> Result<T, MongoError> {
-        let hangs = |_| MongoError::Hangs { doing: doing.to_owned(), seconds: self.patience.as_secs() };
-        tokio::time::timeout(self.patience, answer).await.map_err(hangs)
+    pub(super) async fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T, Silence> {
+        tokio::time::timeout(self.connected.settings.patience, answer).await.map_err(|_| Silence)
     }
 
     /// Sends a command that opens a cursor, once.
     pub(super) async fn cursor(&self, command: RawDocumentBuf, batch: Option<u32>) -> Result<RawBatchCursor, Error> {
-        let database = self.client.database(&self.database);
+        let database = self.connected.client.database(&self.database);
         let mut action = database.run_raw_cursor_command(command);
-        if let Some(criteria) = &self.criteria {
+        if let Some(criteria) = &self.connected.criteria {
             action = action.selection_criteria(criteria.clone());
         }
         if let Some(batch) = batch {
@@ -144,19 +200,31 @@ impl Open {
         self.repeat(doing, || self.send(command.clone())).await
     }
 
-    /// The same without repetitions.
-    pub(super) async fn command_once(
-        &self,
-        doing: &str,
-        command: Document,
-    ) -> Result<Result<Document, Error>, MongoError> {
-        self.wait(doing, self.send(command)).await
+    /// The answer to a command of which only advice is wanted: it is sent once, and none will do whatever the reason.
+    pub(super) async fn advice(&self, doing: &str, command: Document) -> Option<Document> {
+        self.only_advice(doing, self.wait(self.send(command)).await)
+    }
+
+    /// The same of an aggregation, as the documents of its first batch.
+    pub(super) async fn advised_batch(&self, doing: &str, command: &RawDocumentBuf) -> Option<Vec<Document>> {
+        let found = self.only_advice(doing, self.wait(self.batch(command)).await)?;
+        Some(found.0)
+    }
+
+    fn only_advice<T>(&self, doing: &str, answer: Result<Result<T, Error>, Silence>) -> Option<T> {
+        let why = match answer {
+            Ok(Ok(found)) => return Some(found),
+            Ok(Err(error)) => self.words(&error),
+            Err(Silence) => "no answer".to_owned(),
+        };
+        tracing::debug!(doing, why, "MongoDB gives no advice");
+        None
     }
 
     async fn send(&self, command: Document) -> Result<Document, Error> {
-        let database = self.client.database(&self.database);
+        let database = self.connected.client.database(&self.database);
         let mut action = database.run_command(command);
-        if let Some(criteria) = &self.criteria {
+        if let Some(criteria) = &self.connected.criteria {
             action = action.selection_criteria(criteria.clone());
         }
         action.await
@@ -168,14 +236,15 @@ impl Open {
         doing: &str,
         command: &RawDocumentBuf,
     ) -> Result<Result<(Vec<Document>, Document), Error>, MongoError> {
-        self.repeat(doing, || async {
-            let mut cursor = self.cursor(command.clone(), None).await?;
-            match cursor.next().await {
-                Some(batch) => documents(&batch?),
-                None => Ok((Vec::new(), Document::new())),
-            }
-        })
-        .await
+        self.repeat(doing, || self.batch(command)).await
+    }
+
+    async fn batch(&self, command: &RawDocumentBuf) -> Result<(Vec<Document>, Document), Error> {
+        let mut cursor = self.cursor(command.clone(), None).await?;
+        match cursor.next().await {
+            Some(batch) => documents(&batch?),
+            None => Ok((Vec::new(), Document::new())),
+        }
     }
 
     async fn repeat<T, F: Future<Output = Result<T, Error>>>(
@@ -183,23 +252,22 @@ impl Open {
         doing: &str,
         send: impl Fn() -> F,
     ) -> Result<Result<T, Error>, MongoError> {
-        let mut attempt = 1;
+        let mut failures = Failures::default();
         loop {
-            match self.wait(doing, send()).await? {
-                Err(error) if outlook(&error) == Outlook::Passing && attempt < ATTEMPTS => {
-                    tracing::warn!(doing, attempt, error = self.words(&error), "MongoDB failed; trying again");
-                    tokio::time::sleep(pause(attempt)).await;
-                    attempt += 1;
-                }
-                Err(error) if outlook(&error) == Outlook::Passing => return Err(self.explain(&error, doing, attempt)),
-                answer => return Ok(answer),
-            }
+            let (pause, why) = match self.wait(send()).await {
+                Ok(Err(error)) if outlook(&error) == Outlook::Passing => match failures.told() {
+                    Some(pause) => (pause, self.words(&error)),
+                    None => return Err(self.explain(&error, doing, failures.count())),
+                },
+                Ok(answer) => return Ok(answer),
+                Err(Silence) => match failures.silent() {
+                    Some(pause) => (pause, "no answer".to_owned()),
+                    None => return Err(self.hangs(doing, failures.silences())),
+                },
+            };
+            tracing::warn!(doing, attempt = failures.count(), error = why, "MongoDB failed; trying again");
+            tokio::time::sleep(pause).await;
         }
-    }
-
-    /// Logs a failure that will be tried again.
-    pub(super) fn note(&self, doing: &str, attempt: u32, error: &Error) {
-        tracing::warn!(doing, attempt, error = self.words(error), "MongoDB failed; going on behind the last document");
     }
 }
 
