@@ -77,7 +77,8 @@ impl Changed {
 
 /// The fields that the contract of a collection names, and no other: secrets that stand beside them do not leave the
 /// server. A field comes as a whole, since a projection of what lies in the objects of a list drops what else is in the
-/// list, and with that the ids that may stand there bare; what the decoder does not take of it goes no further.
+/// list, and with that the ids that may stand there bare. What the decoder does not take of it goes no further, and what
+/// is secret in it not into the quarantine either.
 ///
 /// It is the same whatever is asked of the collection: a document that is put aside is known by its bytes.
 pub(super) fn projection(collection: Collection) -> Document {
