@@ -44,7 +44,9 @@ impl Fields {
         self.clear();
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
         for value in values.clone() {
-            bytes.extend_from_slice(value.unwrap_or_default());
+            if let Some(value) = value {
+                bytes.extend_from_slice(value);
+            }
             self.ends.push((bytes.len(), value.is_none()));
         }
         // One look at all of them: each is text if the whole is, and no character goes over the end of one.
@@ -250,6 +252,14 @@ impl RecordDecoder {
         self.cells.clear();
         let mut absent = 0_u64;
         for (index, (column, sources)) in self.plan.columns.iter().zip(&self.sources).enumerate() {
+            // The short way, which most fields go.
+            if let Some((at, _)) = sources.first()
+                && let Some(len) = fields.len_of(*at)
+                && stays_text(column.column.kind, len)
+            {
+                self.cells.push(Cell::Text(Text::At(*at)));
+                continue;
+            }
             let cell = match decode_column(column, sources, fields)? {
                 Some(cell) => cell,
                 None => {
@@ -316,14 +326,22 @@ fn decode_column(
     Ok(None)
 }
 
-/// A field of so many bytes. What is text stays where it is, and most fields are.
+/// A field of so many bytes, which is not null.
 fn decode_field(kind: Kind, fields: &Fields, at: usize, len: usize) -> Result<Option<Cell>, Reason> {
     match kind {
-        Kind::Text => Ok(Some(Cell::Text(Text::At(at)))),
+        _ if stays_text(kind, len) => Ok(Some(Cell::Text(Text::At(at)))),
         // Empty means missing wherever an empty text is no value of the column.
         _ if len == 0 => Ok(None),
-        Kind::Id => Ok(Some(Cell::Text(Text::At(at)))),
         _ => decode_text(kind, fields.at(at)),
+    }
+}
+
+/// Whether a field of so many bytes is a value as it is.
+const fn stays_text(kind: Kind, len: usize) -> bool {
+    match kind {
+        Kind::Text => true,
+        Kind::Id => len > 0,
+        _ => false,
     }
 }
 

@@ -36,20 +36,18 @@ struct Started {
 /// The times of the current row that its table has without a zone, with the offset that they get by the application's.
 struct Local {
     zone: Option<Zone>,
-    /// One a column, where it holds such times; nothing where they are in UTC.
+    /// One a column, where it holds such times.
     located: Vec<Option<String>>,
 }
 
 impl Local {
     fn new(zone: Option<Zone>, range: &RowRange) -> Self {
         let buffer = |column: &Selected| (column.form == Form::DateTime).then(String::new);
-        let columns = range.columns.iter().filter(|_| zone.is_some());
-        Self { zone, located: columns.map(buffer).collect() }
+        Self { zone, located: range.columns.iter().map(buffer).collect() }
     }
 
-    fn locate(&mut self, row: &Row) {
-        let Self { zone: Some(zone), located } = self else { return };
-        for (index, located) in located.iter_mut().enumerate() {
+    fn locate(&mut self, row: &Row, zone: Zone) {
+        for (index, located) in self.located.iter_mut().enumerate() {
             let Some(located) = located else { continue };
             located.clear();
             if let Some(Ok(text)) = bytes(row, index).map(std::str::from_utf8) {
@@ -59,7 +57,7 @@ impl Local {
     }
 
     fn at(&self, index: usize) -> Option<&[u8]> {
-        self.located.get(index)?.as_ref().map(String::as_bytes)
+        self.located.get(index)?.as_ref().map(String::as_bytes).filter(|value| !value.is_empty())
     }
 }
 
@@ -112,10 +110,15 @@ impl RowReader {
     fn decode(&mut self, row: &Row, decoder: &mut RecordDecoder, local: &mut Local) {
         let place = Place { ordinal: ordinal(self.range.rank, self.read), line: self.read + 1 };
         self.read += 1;
-        local.locate(row);
         // An empty text is null, as in an export.
-        let value = |index| local.at(index).or_else(|| bytes(row, index)).filter(|value| !value.is_empty());
-        let is_valid = self.fields.fill((0..row.len()).map(value));
+        let value = |index| bytes(row, index).filter(|value| !value.is_empty());
+        let is_valid = match local.zone {
+            None => self.fields.fill((0..row.len()).map(value)),
+            Some(zone) => {
+                local.locate(row, zone);
+                self.fields.fill((0..row.len()).map(|index| local.at(index).or_else(|| value(index))))
+            }
+        };
         if is_valid {
             decoder.push(&self.fields, self.fields.text_len(), place, || digest(row));
         } else {
