@@ -19,14 +19,7 @@ use crate::error::RunError;
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     configured: Option<Configured>,
-    media: Option<Arc<MediaSource>>,
-}
-
-/// The media folder of its own.
-#[derive(Debug)]
-struct MediaSource {
-    folder: MediaFolder,
-    lookback_micros: i64,
+    media: Option<Arc<MediaFolder>>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +34,7 @@ pub struct LiveSources {
     /// By collection; those that are called as usual need not be there.
     pub names: BTreeMap<Collection, LiveNames>,
     /// How far behind the newest change that is known a run begins to read, in microseconds: longer than clocks differ
-    /// and than a write takes from its time to its visibility.
+    /// and than a write takes from its time to its visibility on every server that is read from.
     pub lookback_micros: i64,
 }
 
@@ -61,12 +54,10 @@ impl Sources {
         Self { configured: Some(Configured::Live(Arc::new(live))), media: None }
     }
 
-    /// The same, but with the media of a folder of their own. A run looks at what was modified since the newest object
-    /// that is known, and before that by the lookback: an upload has the time of its beginning, and is listed when it
-    /// has ended.
+    /// The same, but with the media of a folder of their own.
     #[must_use]
-    pub fn with_media(mut self, folder: MediaFolder, lookback_micros: i64) -> Self {
-        self.media = Some(Arc::new(MediaSource { folder, lookback_micros }));
+    pub fn with_media(mut self, folder: MediaFolder) -> Self {
+        self.media = Some(Arc::new(folder));
         self
     }
 
@@ -79,7 +70,7 @@ impl Sources {
         let name = job.source().ok_or_else(missing)?;
         let collection = Collection::from_name(name.table()).ok_or_else(missing)?;
         if let Some(media) = self.media.as_ref().filter(|_| collection == Collection::Media) {
-            return Ok(SourceInput { collection, place: Place::Media(media) });
+            return Ok(SourceInput::new(collection, Place::Media(media)));
         }
         match self.configured.as_ref().ok_or_else(missing)? {
             Configured::Exports(folder) => {
@@ -90,29 +81,63 @@ impl Sources {
                         "the export folder has nothing of this collection; its table stays as it is, or is made empty"
                     );
                 }
-                Ok(SourceInput { collection, place: Place::Exports(folder) })
+                Ok(SourceInput::new(collection, Place::Exports(folder)))
             }
             Configured::Live(_) if collection == Collection::Media => Err(missing()),
-            Configured::Live(live) => Ok(SourceInput { collection, place: Place::Live(live) }),
+            Configured::Live(live) => Ok(SourceInput::new(collection, Place::Live(live))),
         }
     }
 }
 
 /// A collection of a source.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct SourceInput<'a> {
     collection: Collection,
     place: Place<'a>,
+    /// The table of a live system that it is read from, once one of several was found.
+    table: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Place<'a> {
     Exports(&'a ExportFolder),
     Live(&'a LiveSources),
-    Media(&'a MediaSource),
+    Media(&'a MediaFolder),
+}
+
+impl<'a> SourceInput<'a> {
+    fn new(collection: Collection, place: Place<'a>) -> Self {
+        Self { collection, place, table: None }
+    }
+
+    /// The same, read from this table and no other.
+    pub(crate) fn read_from(self, table: Option<String>) -> Self {
+        Self { table, ..self }
+    }
 }
 
 impl SourceInput<'_> {
+    /// Where a live system may have it in one of several tables: the names of those that are there, the one that is read
+    /// first. Only who reaches the system can tell.
+    pub(crate) fn tables(&self) -> Option<Arc<dyn TableProvider>> {
+        let Place::Live(_) = self.place else { return None };
+        let tables = SourceTable::names_of_tables(self.collection, &self.names(), Connections::default())?;
+        Some(Arc::new(tables))
+    }
+
+    /// The table that was found among several.
+    pub(crate) fn table_found(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    /// How it is called in the live system.
+    fn names(&self) -> LiveNames {
+        let Place::Live(live) = self.place else { return LiveNames::default() };
+        let mut names = live.names.get(&self.collection).cloned().unwrap_or_default();
+        names.name = self.table.clone().or(names.name);
+        names
+    }
+
     /// Its files; none of a live system.
     pub(crate) fn files(&self) -> &[ExportFile] {
         match self.place {
@@ -131,7 +156,7 @@ impl SourceInput<'_> {
                 let names = live.names.get(&self.collection).map(LiveNames::to_string).unwrap_or_default();
                 Some(format!("{origin} {names}").trim_end().to_owned())
             }
-            Place::Media(media) => Some(media.folder.location()),
+            Place::Media(folder) => Some(folder.location()),
         }
     }
 
@@ -141,7 +166,7 @@ impl SourceInput<'_> {
         match self.place {
             Place::Exports(_) => false,
             Place::Live(_) => true,
-            Place::Media(media) => media.folder.inventory().is_none(),
+            Place::Media(folder) => folder.inventory().is_none(),
         }
     }
 
@@ -151,12 +176,12 @@ impl SourceInput<'_> {
         self.live_system().is_some() || self.collection == Collection::Media
     }
 
-    /// How far behind the newest change that is known it is read, in microseconds; none if it is read by files.
+    /// How far behind the newest change that is known it is read, in microseconds; none if it is read by files, or
+    /// always listed as a whole.
     pub(crate) fn lookback_micros(&self) -> Option<i64> {
         match self.place {
-            Place::Exports(_) => None,
+            Place::Exports(_) | Place::Media(_) => None,
             Place::Live(live) => Some(live.lookback_micros),
-            Place::Media(media) => Some(media.lookback_micros),
         }
     }
 
@@ -164,10 +189,9 @@ impl SourceInput<'_> {
     pub(crate) fn table(&self, files: Vec<ExportFile>, changed_since: Option<i64>) -> Arc<dyn TableProvider> {
         match self.place {
             Place::Exports(folder) => Arc::new(folder.table_of(self.collection, files)),
-            Place::Media(media) => Arc::new(SourceTable::media(media.folder.clone(), changed_since)),
-            Place::Live(live) => {
-                let names = live.names.get(&self.collection).cloned().unwrap_or_default();
-                let request = LiveRequest { changed_since, ids_only: false, names };
+            Place::Media(folder) => Arc::new(SourceTable::media(folder.clone())),
+            Place::Live(_) => {
+                let request = LiveRequest { changed_since, ids_only: false, names: self.names() };
                 // The plan is carried out by whoever has decoded it, over connections of its own.
                 Arc::new(SourceTable::live(self.collection, request, Connections::default()))
             }
@@ -178,10 +202,9 @@ impl SourceInput<'_> {
     pub(crate) fn ids(&self) -> Arc<dyn TableProvider> {
         match self.place {
             Place::Exports(folder) => Arc::new(folder.table(self.collection)),
-            Place::Media(media) => Arc::new(SourceTable::media(media.folder.clone(), None)),
-            Place::Live(live) => {
-                let names = live.names.get(&self.collection).cloned().unwrap_or_default();
-                let request = LiveRequest { changed_since: None, ids_only: true, names };
+            Place::Media(folder) => Arc::new(SourceTable::media(folder.clone())),
+            Place::Live(_) => {
+                let request = LiveRequest { changed_since: None, ids_only: true, names: self.names() };
                 Arc::new(SourceTable::live(self.collection, request, Connections::default()))
             }
         }

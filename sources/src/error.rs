@@ -7,6 +7,7 @@ use std::{fmt, io};
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use parquet::errors::ParquetError;
 
 use crate::media::MediaError;
@@ -148,13 +149,15 @@ pub enum SourceError {
         /// Its type.
         data_type: String,
     },
-    /// The object store of a plan is not registered in this process.
-    #[error("no object store is registered for {url}, which holds the exports")]
+    /// The object store of a plan cannot be opened in this process.
+    #[error("the object store {url} cannot be opened where the plan is carried out")]
     NoStore {
         /// The store's URL.
         url: String,
-        /// The registry's error.
-        source: Box<DataFusionError>,
+        /// Whose fault it is.
+        fault: Fault,
+        /// What is wrong, and what to do.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// MongoDB could not be read.
     #[error(transparent)]
@@ -209,9 +212,8 @@ impl SourceError {
             Self::Media(error) => error.fault(),
             Self::MongoDb(error) => error.fault(),
             Self::MySql(error) => error.fault(),
-            Self::NoStore { .. } | Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => {
-                Fault::Internal
-            }
+            Self::NoStore { fault, .. } => *fault,
+            Self::NotLive { .. } | Self::Misplaced | Self::Plan { .. } | Self::Batch { .. } => Fault::Internal,
             _ => Fault::User,
         }
     }
@@ -220,6 +222,16 @@ impl SourceError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.fault() == Fault::External
+    }
+
+    /// The error of opening a store, classed as the registry of stores tells: one without any entry is none of ours.
+    pub(crate) fn no_store(url: &ObjectStoreUrl, error: DataFusionError) -> Self {
+        let (fault, source): (_, Box<dyn std::error::Error + Send + Sync>) = match error {
+            DataFusionError::External(source) => (Fault::User, source),
+            DataFusionError::IoError(source) => (Fault::External, Box::new(source)),
+            other => (Fault::Internal, Box::new(other)),
+        };
+        Self::NoStore { url: url.as_str().to_owned(), fault, source }
     }
 
     /// The error of reading a file, classed by what the store says.

@@ -92,10 +92,8 @@ impl Scan {
         let Self { collection, projection, .. } = self;
         match &self.place {
             ScanPlace::Folder { store_url, root } => {
-                let store = context.runtime_env().object_store(store_url).map_err(|source| SourceError::NoStore {
-                    url: store_url.as_str().to_owned(),
-                    source: Box::new(source),
-                })?;
+                let store = context.runtime_env().object_store(store_url);
+                let store = store.map_err(|source| SourceError::no_store(store_url, source))?;
                 let site = Site::new(store, store_url.as_str(), root.clone(), *collection, projection.clone());
                 Ok(Place::Folder(Arc::new(site)))
             }

@@ -90,13 +90,8 @@ pub(crate) fn ordinal(rank: u32, position: u64) -> i64 {
 pub(crate) enum Work {
     /// A part of a file.
     Split(Split),
-    /// A part of a media listing, without what was not modified since an instant.
-    Keys {
-        /// The part.
-        range: KeyRange,
-        /// In microseconds since 1970.
-        changed_since: Option<i64>,
-    },
+    /// A part of a media listing.
+    Keys(KeyRange),
     /// A part of a media inventory.
     Inventory(InventoryPart),
     /// A part of a collection.
@@ -110,7 +105,7 @@ impl Work {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Split(split) | Self::Inventory(InventoryPart { split, .. }) => split.end - split.start,
-            Self::Keys { .. } | Self::Documents(_) | Self::Rows(_) => 0,
+            Self::Keys(_) | Self::Documents(_) | Self::Rows(_) => 0,
         }
     }
 }

@@ -7,9 +7,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableType};
@@ -18,8 +21,8 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::{Scan, ScanPlace, SourceScanExec};
-use crate::live::{Connections, LiveRequest};
-use crate::media::{MediaFolder, MediaRequest};
+use crate::live::{Connections, LiveNames, LiveRequest};
+use crate::media::MediaFolder;
 use crate::split::Work;
 use crate::{Collection, ExportFile, Origin, SourceError, SplitPolicy, mongodb, mysql, output_schema};
 
@@ -39,9 +42,11 @@ enum Input {
     /// Files of a folder.
     Folder { store_url: ObjectStoreUrl, root: Path, files: Vec<ExportFile> },
     /// The objects of a folder.
-    Media(MediaRequest),
+    Media(MediaFolder),
     /// The live system.
     Live(LiveRequest),
+    /// What the collection is called in the live system.
+    NamesOfTables,
 }
 
 /// What travels of a table.
@@ -56,13 +61,18 @@ struct Description {
 #[serde(rename_all = "snake_case")]
 enum InputDescription {
     Folder { store_url: String, root: String, files: Vec<ExportFile> },
-    Media(MediaRequest),
+    Media(MediaFolder),
     Live(LiveRequest),
+    NamesOfTables,
 }
 
 impl SourceTable {
     fn new(collection: Collection, input: Input, connections: Connections) -> Self {
-        Self { collection, input, policy: SplitPolicy::default(), connections, schema: output_schema(collection) }
+        let schema = match input {
+            Input::NamesOfTables => Arc::new(Schema::new(vec![Field::new("table", DataType::Utf8, false)])),
+            _ => output_schema(collection),
+        };
+        Self { collection, input, policy: SplitPolicy::default(), connections, schema }
     }
 
     /// The collection in files of a folder.
@@ -75,12 +85,19 @@ impl SourceTable {
         Self::new(collection, Input::Folder { store_url, root, files }, Connections::default())
     }
 
-    /// The objects of a folder, or those of them that were modified at an instant or later, in microseconds since 1970.
-    /// The times of local files do not tell when they came into the folder, so of a local folder it is always all.
+    /// The objects of a folder.
     #[must_use]
-    pub fn media(folder: MediaFolder, changed_since: Option<i64>) -> Self {
-        let changed_since = changed_since.filter(|_| !folder.is_local());
-        Self::new(Collection::Media, Input::Media(MediaRequest { folder, changed_since }), Connections::default())
+    pub fn media(folder: MediaFolder) -> Self {
+        Self::new(Collection::Media, Input::Media(folder), Connections::default())
+    }
+
+    /// The names of the tables of a live system that have the collection, the one that is read first: for collections
+    /// that have several usual names, of which none is given. None for all others.
+    #[must_use]
+    pub fn names_of_tables(collection: Collection, names: &LiveNames, connections: Connections) -> Option<Self> {
+        let may_be_several = collection.origin() == Origin::MySql && collection.file_names().len() > 1;
+        let is_asked = may_be_several && names.name.is_none();
+        is_asked.then(|| Self::new(collection, Input::NamesOfTables, connections))
     }
 
     /// The collection in the live system that it comes from, which whoever plans and reads the table must be able to
@@ -108,7 +125,7 @@ impl SourceTable {
     pub fn files(&self) -> &[ExportFile] {
         match &self.input {
             Input::Folder { files, .. } => files,
-            Input::Media(_) | Input::Live(_) => &[],
+            Input::Media(_) | Input::Live(_) | Input::NamesOfTables => &[],
         }
     }
 
@@ -121,12 +138,13 @@ impl SourceTable {
     /// The work of a scan: a partition for every few splits of files, and for every range of keys.
     async fn work(&self, state: &dyn Session) -> Result<Vec<Vec<Work>>, SourceError> {
         match (&self.input, self.collection) {
-            (Input::Media(request), _) => request.work(state, &self.policy).await,
+            (Input::Media(folder), _) => folder.work(state, &self.policy).await,
             (Input::Folder { files, .. }, _) => {
                 let partitions = crate::split::plan(files, &self.policy);
                 Ok(partitions.into_iter().map(|splits| splits.into_iter().map(Work::Split).collect()).collect())
             }
             (Input::Live(request), collection) => self.live_ranges(collection, request).await,
+            (Input::NamesOfTables, _) => Ok(Vec::new()),
         }
     }
 
@@ -151,6 +169,15 @@ impl SourceTable {
         Ok(partitions)
     }
 
+    /// The names of the tables, which whoever plans the query has found out.
+    async fn names_that_are_there(&self, projection: Option<&Vec<usize>>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let names = mysql::names_of_tables(&self.connections, self.collection).await?;
+        let names: ArrayRef = Arc::new(StringArray::from(names));
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![names])?;
+        let schema = Arc::clone(&self.schema);
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?)
+    }
+
     /// The table as JSON.
     ///
     /// # Errors
@@ -164,8 +191,9 @@ impl SourceTable {
                     root: root.to_string(),
                     files: files.clone(),
                 },
-                Input::Media(request) => InputDescription::Media(request.clone()),
+                Input::Media(folder) => InputDescription::Media(folder.clone()),
                 Input::Live(request) => InputDescription::Live(request.clone()),
+                Input::NamesOfTables => InputDescription::NamesOfTables,
             },
             policy: self.policy,
         };
@@ -185,8 +213,9 @@ impl SourceTable {
                 let (store_url, root) = parse_location(&store_url, &root)?;
                 Input::Folder { store_url, root, files }
             }
-            InputDescription::Media(request) => Input::Media(request),
+            InputDescription::Media(folder) => Input::Media(folder),
             InputDescription::Live(request) => Input::Live(request),
+            InputDescription::NamesOfTables => Input::NamesOfTables,
         };
         let table = Self::new(description.collection, input, connections.clone());
         Ok(table.with_split_policy(description.policy))
@@ -222,11 +251,12 @@ impl TableProvider for SourceTable {
             Input::Folder { store_url, root, .. } => {
                 ScanPlace::Folder { store_url: store_url.clone(), root: root.clone() }
             }
-            Input::Media(request) => {
-                let (store_url, root) = request.place()?;
+            Input::Media(folder) => {
+                let (store_url, root) = folder.place()?;
                 ScanPlace::Folder { store_url, root }
             }
             Input::Live(_) => ScanPlace::Live(self.connections.clone()),
+            Input::NamesOfTables => return self.names_that_are_there(projection).await,
         };
         let scan = Scan { collection: self.collection, place, projection: projection.cloned() };
         Ok(Arc::new(SourceScanExec::over(scan, &self.work(state).await?)?))

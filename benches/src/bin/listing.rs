@@ -242,7 +242,7 @@ async fn measure(server: &Server, way: Way, bucket: &str, folder: &str, tasks: u
     let context = SessionContext::new();
     let url = Url::parse(&format!("s3://{bucket}/{folder}/"))?;
     context.register_object_store(&url, Arc::new(store));
-    let table = SourceTable::media(MediaFolder::at(&url)?, None);
+    let table = SourceTable::media(MediaFolder::at(&url)?);
     let watch = Stopwatch::start();
     let plan = table.scan(&context.state(), None, &[], None).await?;
     let planning = watch.stop();

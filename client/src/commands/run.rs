@@ -260,7 +260,7 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
     // Who has media alone needs nothing else.
     let others = |job: &&Job| job.source().is_some_and(|source| source.table() != Collection::Media.name());
     let sources = if jobs.iter().any(others) { documents(config).await? } else { Sources::none() };
-    Ok(sources.with_media(media.clone(), config.live.lookback_micros))
+    Ok(sources.with_media(media.clone()))
 }
 
 /// The sources of everything but media, which they have too where these have no folder of their own.

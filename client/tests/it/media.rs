@@ -2,18 +2,17 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use quickchat_testing::Bucket;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::fixtures::{SAMPLE_AS_OF, job, sample, select};
-use crate::lake::Tables;
+use crate::lake::{Tables, data_files};
 use crate::process::{etl, run, scratch};
 
 /// `bronze.media` from a folder, without any export.
 fn media(folder: &str, lake: &Path, bucket: &Bucket) -> Command {
-    let mut command = etl(&["run", "bronze.media", "-o", "json", "--lookback-hours", "0", "--media", folder]);
+    let mut command = etl(&["run", "bronze.media", "-o", "json", "--media", folder]);
     command.arg("--lake").arg(lake).envs(bucket.owner());
     command
 }
@@ -27,37 +26,100 @@ fn objects(lake: &Path) -> Vec<(String, i64, String)> {
     objects
 }
 
+/// What the job did: rows that were read, written and left as they were.
+#[track_caller]
+fn counts(report: &Value) -> [u64; 3] {
+    let media = job(report, "bronze.media");
+    ["read", "written", "unchanged"].map(|count| media[count].as_u64().unwrap_or_else(|| panic!("{count}: {media}")))
+}
+
 #[test]
-fn media_in_a_bucket_are_those_of_an_export_and_are_read_from_the_newest_on() {
+fn media_in_a_bucket_are_those_of_an_export_and_only_changes_are_written() {
     let bucket = Bucket::new();
     bucket.upload(&sample().exports.join("media"), "chat/media");
-    let count = bucket.objects().len();
+    let count = bucket.objects().len() as u64;
     let lake = scratch("media-bucket").join("lake");
     let folder = bucket.url("chat/media").replace("s3://", "s3a://");
-    let ended = run(&mut media(&folder, &lake, &bucket)).expect(0);
-    assert_eq!(job(&ended.json(), "bronze.media")["written"], count, "{ended}");
+    let again = || run(&mut media(&folder, &lake, &bucket)).expect(0).json();
+    assert_eq!(counts(&again()), [count, count, 0]);
     assert!(count > 10);
     assert_eq!(objects(&lake), objects(&sample().lake));
-    assert!(Tables::read(&lake).rows("bronze.media").iter().all(|row| row["etag"].as_str().unwrap().len() == 32));
+    let first = Tables::read(&lake);
+    assert!(first.rows("bronze.media").iter().all(|row| row["etag"].as_str().unwrap().len() == 32));
 
-    // Nothing is new: only the newest object is looked at once more.
-    std::thread::sleep(Duration::from_millis(50));
-    let again = run(&mut media(&folder, &lake, &bucket)).expect(0).json();
-    let again = job(&again, "bronze.media");
-    assert_eq!((&again["state"], &again["written"]), (&Value::from("unchanged"), &Value::from(0)));
-    assert!(again["read"].as_u64().unwrap() < 10, "{again}");
+    // Everything is listed; where nothing has changed nothing is written, not even a version.
+    let files = data_files(&lake);
+    let unchanged = again();
+    assert_eq!(counts(&unchanged), [count, 0, count]);
+    assert_eq!(job(&unchanged, "bronze.media")["state"], "unchanged");
+    assert_eq!((Tables::read(&lake), data_files(&lake)), (first, files));
 
     bucket.put("chat/media/new/a b.webm", b"12345");
-    let report = run(&mut media(&folder, &lake, &bucket)).expect(0).json();
-    let third = job(&report, "bronze.media");
-    assert_eq!(third["written"], 1, "{third}");
-    assert!(third["read"].as_u64().unwrap() < 10, "{third}");
+    assert_eq!(counts(&again()), [count + 1, 1, count]);
     assert!(objects(&lake).contains(&("new/a b.webm".to_owned(), 5, "video/webm".to_owned())));
+    let etag = || Tables::read(&lake).row("bronze.media", "key", "new/a b.webm")["etag"].clone();
+    let before = etag();
+    bucket.put("chat/media/new/a b.webm", b"54321");
+    assert_eq!(counts(&again()), [count + 1, 1, count]);
+    assert_ne!(etag(), before);
 
-    // What another folder holds may be older than what is known.
-    let report = run(&mut media(&bucket.url("chat"), &lake, &bucket)).expect(0).json();
-    assert_eq!(job(&report, "bronze.media")["read"], count + 1);
-    assert_eq!(job(&report, "bronze.media")["decision"]["because"]["reason"], "source_changed");
+    let other = run(&mut media(&bucket.url("chat"), &lake, &bucket)).expect(0).json();
+    assert_eq!(counts(&other)[0], count + 1);
+    assert_eq!(job(&other, "bronze.media")["decision"]["because"]["reason"], "source_changed");
+}
+
+/// Objects in an inventory: key, size, time, etag.
+fn inventory(bucket: &Bucket, objects: &[(&str, u64, &str, &str)]) -> String {
+    let row = |(key, size, modified, etag): &(&str, u64, &str, &str)| {
+        format!("\"{}\",\"chat/media/{key}\",\"{size}\",\"{modified}\",\"{etag}\"\n", bucket.name)
+    };
+    let rows: String = objects.iter().map(row).collect();
+    bucket.put("inventory/1.csv", rows.as_bytes());
+    let manifest = json!({
+        "sourceBucket": bucket.name, "fileFormat": "CSV", "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
+        "files": [{"key": "inventory/1.csv", "size": rows.len()}],
+    });
+    bucket.put("inventory/manifest.json", manifest.to_string().as_bytes());
+    bucket.url("inventory/manifest.json")
+}
+
+/// Which of two versions of an object stays is decided by their times, and by what was read later where they are equal.
+#[test]
+fn an_inventory_is_read_as_a_whole_and_the_newest_of_each_key_stays() {
+    let bucket = Bucket::new();
+    let lake = scratch("media-inventory").join("lake");
+    let read = |objects: &[(&str, u64, &str, &str)]| {
+        let manifest = inventory(&bucket, objects);
+        let mut command = media(&bucket.url("chat/media"), &lake, &bucket);
+        let report = run(command.args(["--media-inventory", &manifest])).expect(0).json();
+        let rows = Tables::read(&lake).rows("bronze.media").into_iter();
+        let mut rows: Vec<String> = rows
+            .map(|row| {
+                format!("{} {} {}", row["key"].as_str().unwrap(), row["size_bytes"], row["etag"].as_str().unwrap())
+            })
+            .collect();
+        rows.sort_unstable();
+        (counts(&report), rows)
+    };
+    let (monday, tuesday) = ("2026-03-02T08:00:00.000Z", "2026-03-03T08:00:00.000Z");
+    let first = [("a.jpg", 1, tuesday, "a1"), ("b.jpg", 2, tuesday, "b1"), ("c.jpg", 3, tuesday, "c1")];
+    assert_eq!(read(&first), ([3, 3, 0], vec!["a.jpg 1 a1".into(), "b.jpg 2 b1".into(), "c.jpg 3 c1".into()]));
+    let files = data_files(&lake);
+    assert_eq!(read(&first).0, [3, 0, 3]);
+    assert_eq!(data_files(&lake), files);
+
+    // Another content of the same instant, one that is older, one that is newer; and an object that was away for long.
+    let wednesday = "2026-03-04T08:00:00.000Z";
+    let second = [
+        ("a.jpg", 9, tuesday, "a2"),
+        ("b.jpg", 9, monday, "b0"),
+        ("c.jpg", 9, wednesday, "c2"),
+        ("d.jpg", 4, "2001-01-01T00:00:00.000Z", "d1"),
+    ];
+    let expected: Vec<String> =
+        vec!["a.jpg 9 a2".into(), "b.jpg 2 b1".into(), "c.jpg 9 c2".into(), "d.jpg 4 d1".into()];
+    assert_eq!(read(&second), ([4, 3, 1], expected.clone()));
+    assert_eq!(read(&second), ([4, 0, 4], expected));
 }
 
 #[test]

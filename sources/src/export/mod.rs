@@ -196,7 +196,7 @@ impl ExportFolder {
     #[must_use]
     pub fn table_of(&self, collection: Collection, files: Vec<ExportFile>) -> SourceTable {
         if collection == Collection::Media {
-            return SourceTable::media(MediaFolder::of(&self.store_url, &self.root.clone().join(MEDIA)), None);
+            return SourceTable::media(MediaFolder::of(&self.store_url, &self.root.clone().join(MEDIA)));
         }
         SourceTable::of_files(collection, self.store_url.clone(), self.root.clone(), files)
     }

@@ -58,7 +58,7 @@ pub enum MediaError {
     },
     /// An object has a key that is no path.
     #[error(
-        "the media folder {folder} holds an object whose key has an empty part, a part `.` or `..`, or a control character, and such keys cannot be listed; rename it, or give an inventory with MEDIA_INVENTORY (or --media-inventory), which may hold any key"
+        "the media folder {folder} holds an object whose key begins with a slash, or has an empty part, a part `.` or `..`, or a control character, and such keys cannot be listed; rename it, or give an inventory with MEDIA_INVENTORY (or --media-inventory), which may hold any key"
     )]
     OddKey {
         /// The folder.
@@ -157,15 +157,18 @@ impl MediaError {
         }
     }
 
-    /// The error of listing a folder, classed by what the store says.
+    /// The error of listing a folder, classed by what the store says. Stores that are reached over a network come from
+    /// `quickchat_lake::stores`, which has told what they refuse from what may pass.
     pub(crate) fn listing(folder: String, source: object_store::Error) -> Self {
-        if matches!(source, object_store::Error::InvalidPath { .. }) {
-            return Self::OddKey { folder, source };
-        }
-        match status(&source) {
-            Some(404) => Self::NoBucket { folder, source },
-            Some(301 | 307 | 400 | 401 | 403) => Self::Refused { folder, source },
-            _ => Self::List { folder, source },
+        use object_store::Error as Store;
+        match source {
+            Store::InvalidPath { .. } => Self::OddKey { folder, source },
+            Store::NotFound { .. } => Self::NoBucket { folder, source },
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } if says_not_found(&source) => {
+                Self::NoBucket { folder, source }
+            }
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Self::Refused { folder, source },
+            source => Self::List { folder, source },
         }
     }
 }
@@ -175,17 +178,17 @@ fn is_passing(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. })
 }
 
-/// The status of the answer that made a request fail. `object_store` has no type for what fails in a listing, and keeps
-/// the one that holds the status to itself: its text is all there is.
-fn status(error: &object_store::Error) -> Option<u16> {
+/// Whether the answer that made a request fail had the status 404. `object_store` has no type for what fails in a
+/// listing, and keeps the one that holds the status to itself: its text is all there is.
+fn says_not_found(error: &object_store::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if let Some((_, rest)) = error.to_string().split_once("status code: ") {
-            return rest.get(..3)?.parse().ok();
+        if error.to_string().contains("status code: 404") {
+            return true;
         }
         cause = error.source();
     }
-    None
+    false
 }
 
 #[cfg(test)]
@@ -194,14 +197,26 @@ mod tests {
 
     #[test]
     fn answers_of_a_store_are_told_apart() {
-        let error = |text: &str| object_store::Error::Generic { store: "S3", source: text.into() };
-        let listing = |text: &str| MediaError::listing("s3://b/x".to_owned(), error(text));
-        let of = |status: &str| listing(&format!("Server returned non-2xx status code: {status}: <Error>"));
-        assert!(matches!(of("404 Not Found"), MediaError::NoBucket { .. }));
-        assert!(matches!(of("403 Forbidden"), MediaError::Refused { .. }));
-        assert!(matches!(of("503 Service Unavailable"), MediaError::List { .. }));
-        assert_eq!(of("503 Service Unavailable").fault(), Fault::External);
-        assert_eq!(of("404 Not Found").fault(), Fault::User);
-        assert_eq!(listing("connection refused").fault(), Fault::External);
+        use object_store::Error as Store;
+        let listing = |source: Store| MediaError::listing("s3://b/x".to_owned(), source);
+        let refused = |text: &str| listing(Store::PermissionDenied { path: "b".to_owned(), source: text.into() });
+        let generic = |text: &str| listing(Store::Generic { store: "S3", source: text.into() });
+        let status = |status: &str| format!("Server returned non-2xx status code: {status}: <Error>");
+
+        assert!(matches!(refused(&status("404 Not Found")), MediaError::NoBucket { .. }));
+        assert_eq!(refused(&status("404 Not Found")).fault(), Fault::User);
+        for text in [&status("403 Forbidden"), "Received redirect without LOCATION", &status("400 Bad Request")] {
+            assert!(matches!(refused(text), MediaError::Refused { .. }), "{text}");
+            assert_eq!(refused(text).fault(), Fault::User);
+        }
+        let nobody = Store::Unauthenticated { path: "b".to_owned(), source: "there are no credentials".into() };
+        assert!(matches!(listing(nobody), MediaError::Refused { .. }));
+        // A time-out of a request is a bad request that may pass.
+        for text in [&status("503 Service Unavailable"), "connection refused", &status("400 Bad Request")] {
+            assert!(matches!(generic(text), MediaError::List { .. }), "{text}");
+            assert_eq!(generic(text).fault(), Fault::External);
+        }
+        let odd = object_store::path::Path::parse("a//b").unwrap_err();
+        assert!(matches!(listing(odd.into()), MediaError::OddKey { .. }));
     }
 }

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{MediaError, inventory, ranges};
+use super::{MediaError, inventory, local, ranges};
 use crate::read::is_local;
 use crate::split::Work;
 use crate::table::parse_location;
@@ -26,14 +26,6 @@ pub struct MediaFolder {
     root: String,
     /// The address of an inventory's manifest, which is read in place of a listing.
     inventory: Option<String>,
-}
-
-/// What is asked of a media folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct MediaRequest {
-    pub(crate) folder: MediaFolder,
-    /// Only objects that were modified at this instant or later, in microseconds since 1970; all if none.
-    pub(crate) changed_since: Option<i64>,
 }
 
 impl MediaFolder {
@@ -115,15 +107,13 @@ impl MediaFolder {
             Err(error) => Err(MediaError::Location { location: path, why: error.to_string() }),
         }
     }
-}
 
-impl MediaRequest {
     /// The store that is read, and the path in it below which readers find what they are told to read.
     pub(crate) fn place(&self) -> Result<(ObjectStoreUrl, Path), SourceError> {
-        match &self.folder.inventory {
+        match &self.inventory {
             // The files of an inventory are named by their keys in its bucket.
             Some(manifest) => Ok((inventory::store(manifest)?, Path::ROOT)),
-            None => parse_location(&self.folder.store_url, &self.folder.root),
+            None => parse_location(&self.store_url, &self.root),
         }
     }
 
@@ -131,21 +121,22 @@ impl MediaRequest {
     pub(crate) async fn work(&self, state: &dyn Session, policy: &SplitPolicy) -> Result<Vec<Vec<Work>>, SourceError> {
         let (store_url, root) = self.place()?;
         let store = open(state.runtime_env(), &store_url)?;
-        if let Some(manifest) = &self.folder.inventory {
+        if let Some(manifest) = &self.inventory {
             return inventory::plan(store.as_ref(), manifest, self, policy).await;
         }
-        let in_order = !self.folder.is_local();
+        let in_order = !self.is_local();
+        if !in_order {
+            local::warn_of_unlisted(&root).await;
+        }
         let listed = ranges::plan(store.as_ref(), &root, in_order).await;
-        let ranges = listed.map_err(|source| MediaError::listing(self.folder.location(), source))?;
-        let work = |range| vec![Work::Keys { range, changed_since: self.changed_since }];
-        Ok(ranges.into_iter().map(work).collect())
+        let ranges = listed.map_err(|source| MediaError::listing(self.location(), source))?;
+        Ok(ranges.into_iter().map(|range| vec![Work::Keys(range)]).collect())
     }
 }
 
 /// A store of a process.
 pub(super) fn open(runtime: &RuntimeEnv, url: &ObjectStoreUrl) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let store = runtime.object_store(url);
-    store.map_err(|source| SourceError::NoStore { url: url.as_str().to_owned(), source: Box::new(source) })
+    runtime.object_store(url).map_err(|source| SourceError::no_store(url, source))
 }
 
 /// The address of a path in a store.

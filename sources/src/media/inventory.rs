@@ -18,7 +18,6 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::folder::MediaRequest;
 use super::{MediaError, MediaFolder};
 use crate::split::{Split, Work};
 use crate::{Collection, ExportFile, FileFormat, SourceError, SplitPolicy};
@@ -50,8 +49,6 @@ pub(crate) struct InventoryPart {
     pub(crate) columns: Vec<Option<InventoryColumn>>,
     /// The path of the media folder in its bucket.
     pub(crate) root: String,
-    /// Only objects that were modified at this instant or later, in microseconds since 1970.
-    pub(crate) changed_since: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -113,10 +110,9 @@ pub(super) fn store(manifest: &str) -> Result<ObjectStoreUrl, MediaError> {
 pub(super) async fn plan(
     store: &dyn ObjectStore,
     location: &str,
-    request: &MediaRequest,
+    folder: &MediaFolder,
     policy: &SplitPolicy,
 ) -> Result<Vec<Vec<Work>>, SourceError> {
-    let MediaRequest { folder, changed_since } = request;
     let manifest = read_manifest(store, location, folder).await?;
     let (format, columns) = layout(&manifest, location)?;
     let file = |file: &ManifestFile| ExportFile {
@@ -128,14 +124,8 @@ pub(super) async fn plan(
     };
     let files: Vec<ExportFile> = manifest.files.iter().map(file).collect();
     crate::split::check_file_count(Collection::Media, &files)?;
-    let part = |split| {
-        Work::Inventory(InventoryPart {
-            split,
-            columns: columns.clone(),
-            root: folder.root().to_owned(),
-            changed_since: *changed_since,
-        })
-    };
+    let part =
+        |split| Work::Inventory(InventoryPart { split, columns: columns.clone(), root: folder.root().to_owned() });
     let partitions = crate::split::plan(&files, policy);
     Ok(partitions.into_iter().map(|splits| splits.into_iter().map(part).collect()).collect())
 }

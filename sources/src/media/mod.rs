@@ -5,26 +5,37 @@
 //! the same objects:
 //! * the key is the path below the folder, as the store has it, without decoding. The slash at the end of a key is
 //!   dropped: `object_store` lists the empty object `holiday/`, which S3's console makes for a folder, as `holiday`, and
-//!   nobody can tell afterwards. The object of the media folder itself has no key and is left out.
+//!   nobody can tell afterwards. Where there is an object `holiday` too, a listing gives that one ([`walk`]); the rows of
+//!   an inventory come in no order, so of the two the one that was written last is kept. The object of the media folder
+//!   itself has no key and is left out.
 //! * the etag has no quotation marks. HTTP and the answers to S3 requests quote it, inventories do not, and whoever
 //!   compares it with a digest would have to take them off.
 //! * an etag of a local file is left out: it is made of inode and time, which a copy of the folder changes.
+//! * a local file whose name ends in `#` and digits has no row: `object_store` takes it for a temporary file of its own,
+//!   and has no way to list it. Whoever plans the listing warns of it ([`local`]).
+//!
+//! A listing or an inventory is always read from its beginning to its end: the store lists everything whatever is asked,
+//! and an object may appear with a time that is long past, by replication, by a copy that keeps times, or by an upload
+//! that took days. Which of them are new or other than they were, the merge by key finds out.
 
 mod fault;
 mod folder;
 mod health;
 pub(crate) mod inventory;
+mod local;
 mod ranges;
+mod walk;
 
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
 pub use self::fault::MediaError;
 pub use self::folder::MediaFolder;
-pub(crate) use self::folder::{MediaRequest, location};
+pub(crate) use self::folder::location;
 pub use self::health::MediaHealth;
 pub(crate) use self::inventory::InventoryPart;
-pub(crate) use self::ranges::{KeyRange, may_follow, offset};
+pub(crate) use self::ranges::{KeyRange, before_folder, offset};
+pub(crate) use self::walk::{Step, Walk};
 
 /// Content types by extension, as far as they are known.
 const CONTENT_TYPES: [(&str, &str); 17] = [

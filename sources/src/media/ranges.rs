@@ -13,21 +13,25 @@
 //! one request. The search ends when there are enough ranges, or after a fixed number of requests; what was not looked
 //! at then is one range.
 //!
+//! A store that is seen to list in no order is one range too: what is beyond a cut could be anywhere.
+//!
 //! # Invariants
-//! The ranges of a plan do not overlap and cover every key, whatever was found: a cut may be any text.
+//! The ranges of a plan do not overlap and cover every key, whatever was found: a cut may be any text. Keys are those
+//! that are shown, see [`super::walk`].
 //!
 //! # Rejected
 //! * A listing with a delimiter, for finding folders. In the usual layout `media/<id>.jpg` it would bring every object
 //!   into the memory of the process that plans.
 //! * Cuts at evenly spaced texts: what keys are made of would have to be guessed, and ids that count up begin alike.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, Result};
 use serde::{Deserialize, Serialize};
 
+use super::walk::{Next, Position};
 use crate::split::ordinal;
 
 /// Greater than every other character, so that no key with a beginning comes after the beginning and this.
@@ -52,22 +56,10 @@ impl KeyRange {
         ordinal(self.rank, position)
     }
 
-    /// Whether what comes after `last` in a listing in order comes after the range too.
-    pub(crate) fn ends_before(&self, last: &str, key: &str) -> bool {
-        let Some(until) = self.until.as_deref() else { return false };
-        key > until || (key < last && is_before_folder(until, key))
+    /// Whether it is all of a listing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.after.is_none() && self.until.is_none()
     }
-}
-
-/// Whether a listing in order may have `key` after `last`. The slash at the end of a key is not shown, so that what
-/// comes as `a` after `a-1` may be `a/`.
-pub(crate) fn may_follow(last: &str, key: &str) -> bool {
-    key >= last || is_before_folder(last, key)
-}
-
-/// Whether a key comes before `<folder>/`, given that it comes after `folder`.
-fn is_before_folder(key: &str, folder: &str) -> bool {
-    key.strip_prefix(folder).is_some_and(|rest| rest < "/")
 }
 
 /// The place in a store's order from which a range is listed; none for the beginning.
@@ -75,6 +67,11 @@ pub(crate) fn offset(root: &Path, after: Option<&str>) -> Result<Option<Path>> {
     let Some(after) = after else { return Ok(None) };
     let path = if root.as_ref().is_empty() { after.to_owned() } else { format!("{root}/{after}") };
     Ok(Some(Path::parse(path)?))
+}
+
+/// The place behind all keys that come before the object of a folder: the next one is that, if it is there.
+pub(crate) fn before_folder(folder: &str) -> String {
+    end_of(&format!("{folder}."))
 }
 
 /// How far the search for cuts goes.
@@ -108,6 +105,8 @@ struct Search<'a> {
     root: &'a Path,
     effort: Effort,
     requests: AtomicUsize,
+    /// Whether keys were seen that were not in order.
+    is_unordered: AtomicBool,
 }
 
 /// Keys with the same beginning, which are more than a few.
@@ -129,7 +128,7 @@ impl Beginning {
 
 impl<'a> Search<'a> {
     fn new(store: &'a dyn ObjectStore, root: &'a Path, effort: Effort) -> Self {
-        Self { store, root, effort, requests: AtomicUsize::new(0) }
+        Self { store, root, effort, requests: AtomicUsize::new(0), is_unordered: AtomicBool::new(false) }
     }
 
     /// The cuts, in order.
@@ -138,6 +137,10 @@ impl<'a> Search<'a> {
         while found.len() < self.effort.beginnings && found.iter().any(|beginning| beginning.open) && self.may_ask() {
             let longer = stream::iter(found.into_iter().map(|beginning| self.longer(beginning).boxed()));
             found = longer.buffered(AT_ONCE).try_concat().await?;
+        }
+        if self.is_unordered.load(Ordering::Relaxed) {
+            tracing::info!(folder = %self.root, "the store lists keys in no order; the folder is listed by one task");
+            return Ok(Vec::new());
         }
         // The last one ends where the folder does.
         found.pop();
@@ -188,7 +191,7 @@ impl<'a> Search<'a> {
     }
 
     fn may_ask(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) < self.effort.requests
+        self.requests.load(Ordering::Relaxed) < self.effort.requests && !self.is_unordered.load(Ordering::Relaxed)
     }
 
     /// The first keys with a beginning that come after a key.
@@ -198,15 +201,21 @@ impl<'a> Search<'a> {
             Some(offset) => self.store.list_with_offset(Some(self.root), &offset),
             None => self.store.list(Some(self.root)),
         };
+        let mut position = Position::behind(after);
         let mut keys = Vec::new();
         while keys.len() < limit {
             let Some(object) = objects.try_next().await? else { break };
-            match super::key(self.root, &object) {
-                Some(key) if key.starts_with(beginning) => keys.push(key.to_owned()),
+            let Some(key) = super::key(self.root, &object) else { continue };
+            match position.next(key) {
+                Some(Next::Key) if key.starts_with(beginning) => keys.push(key.to_owned()),
                 // The object that stands for a folder, and comes before what is in it.
-                Some(folder) if beginning.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')) => {}
-                Some(_) => break,
-                None => {}
+                Some(Next::Key) if beginning.strip_prefix(key).is_some_and(|rest| rest.starts_with('/')) => {}
+                Some(Next::Key) => break,
+                Some(Next::Folder { .. }) => {}
+                None => {
+                    self.is_unordered.store(true, Ordering::Relaxed);
+                    break;
+                }
             }
         }
         Ok(keys)
@@ -327,17 +336,6 @@ mod tests {
         let keys: Vec<String> = (0..50).map(|number| format!("{number}.jpg")).collect();
         let ranges = plan(&store_of(&keys).await, &Path::from("m"), false).await.unwrap();
         assert_eq!(ranges, [KeyRange { rank: 0, after: None, until: None }]);
-    }
-
-    #[test]
-    fn the_object_of_a_folder_may_come_after_keys_that_seem_greater() {
-        assert!(may_follow("a-1", "b") && may_follow("a", "a") && may_follow("a-1", "a"));
-        assert!(!may_follow("a0", "a") && !may_follow("b", "a"));
-        let range = KeyRange { rank: 0, after: None, until: Some("a-\u{10ffff}".to_owned()) };
-        assert!(!range.ends_before("", "a") && !range.ends_before("a", "a-1"));
-        // That is `a/`.
-        assert!(range.ends_before("a-1", "a"));
-        assert!(range.ends_before("a-1", "a0"));
     }
 
     #[test]

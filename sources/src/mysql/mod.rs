@@ -33,6 +33,7 @@ mod columns;
 mod fault;
 mod health;
 mod keys;
+mod names;
 mod plan;
 mod query;
 mod reader;
@@ -43,6 +44,7 @@ mod tls;
 mod zone;
 
 pub use fault::MySqlError;
+pub(crate) use names::names_of_tables;
 pub(crate) use plan::{RowRange, plan};
 pub(crate) use reader::RowReader;
 pub(crate) use server::MySqlServer;

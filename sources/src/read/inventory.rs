@@ -64,7 +64,7 @@ impl InventoryReader {
                 fields: Fields::default(),
             },
         };
-        let rows = ObjectRows::new(&site, part.changed_since);
+        let rows = ObjectRows::new(&site);
         Self { site, part, input, rows, seen: 0, done: false }
     }
 

@@ -10,7 +10,7 @@ use object_store::ObjectMeta;
 use super::Site;
 use crate::SourceError;
 use crate::decode::{BatchBuilder, Cell, Fields, Place, Text};
-use crate::media::{self, KeyRange, MediaError};
+use crate::media::{self, KeyRange, MediaError, Step, Walk};
 
 /// Bytes that a row takes besides its texts, roughly.
 const ROW_BYTES: usize = 32;
@@ -18,10 +18,12 @@ const ROW_BYTES: usize = 32;
 /// Lists the objects of one range.
 pub(crate) struct MediaReader {
     site: Arc<Site>,
-    range: KeyRange,
+    walk: Walk,
     objects: Option<BoxStream<'static, object_store::Result<ObjectMeta>>>,
+    /// Keys of folders whose objects are looked for when the range has ended.
+    owed: Vec<String>,
+    has_ended: bool,
     rows: ObjectRows,
-    last_key: String,
     done: bool,
 }
 
@@ -29,8 +31,6 @@ pub(crate) struct MediaReader {
 pub(super) struct ObjectRows {
     batch: BatchBuilder,
     texts: Fields,
-    /// Objects that were not modified since are left out.
-    changed_since: Option<i64>,
     read: u64,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct Object<'a> {
 }
 
 impl MediaReader {
-    pub(super) fn new(site: Arc<Site>, range: KeyRange, changed_since: Option<i64>) -> Self {
-        let rows = ObjectRows::new(&site, changed_since);
-        Self { site, range, objects: None, rows, last_key: String::new(), done: false }
+    pub(super) fn new(site: Arc<Site>, range: KeyRange) -> Self {
+        let (rows, walk) = (ObjectRows::new(&site), Walk::new(range));
+        Self { site, walk, objects: None, owed: Vec::new(), has_ended: false, rows, done: false }
     }
 
     pub(super) async fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
@@ -67,30 +67,64 @@ impl MediaReader {
 
     /// The next object of the range.
     async fn next_object(&mut self) -> Result<Option<ObjectMeta>, SourceError> {
-        let root = &self.site.root;
-        let failed = |source| MediaError::listing(self.site.address(root.as_ref()), source);
-        let objects = match &mut self.objects {
-            Some(objects) => objects,
-            None => self.objects.insert(match media::offset(root, self.range.after.as_deref()).map_err(failed)? {
-                Some(offset) => self.site.store.list_with_offset(Some(root), &offset),
-                None => self.site.store.list(Some(root)),
-            }),
-        };
-        while let Some(object) = objects.next().await {
-            let object = object.map_err(failed)?;
-            let Some(key) = media::key(root, &object) else { continue };
-            if self.range.ends_before(&self.last_key, key) {
-                return Ok(None);
+        if !self.has_ended {
+            if let Some(object) = self.next_in_order().await? {
+                return Ok(Some(object));
             }
-            if self.range.until.is_some() {
-                if !media::may_follow(&self.last_key, key) {
-                    return Err(MediaError::Unordered { folder: self.site.address(root.as_ref()) }.into());
-                }
-                key.clone_into(&mut self.last_key);
+            self.has_ended = true;
+        }
+        while let Some(folder) = self.owed.pop() {
+            if let Some(object) = self.object_of(&folder).await? {
+                return Ok(Some(object));
             }
-            return Ok(Some(object));
         }
         Ok(None)
+    }
+
+    /// The next object that is listed before the end of the range.
+    async fn next_in_order(&mut self) -> Result<Option<ObjectMeta>, SourceError> {
+        let mut objects = match self.objects.take() {
+            Some(objects) => objects,
+            None => self.list(self.walk.range().after.as_deref())?,
+        };
+        let root = &self.site.root;
+        while let Some(object) = objects.next().await {
+            let object = object.map_err(|source| self.failed(source))?;
+            let Some(key) = media::key(root, &object) else { continue };
+            match self.walk.step(key) {
+                Step::Take => {
+                    self.objects = Some(objects);
+                    return Ok(Some(object));
+                }
+                Step::Pass => {}
+                Step::End(owed) => {
+                    self.owed = owed;
+                    break;
+                }
+                Step::Lost => return Err(MediaError::Unordered { folder: self.site.address(root.as_ref()) }.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The object that stands for a folder.
+    async fn object_of(&mut self, folder: &str) -> Result<Option<ObjectMeta>, SourceError> {
+        let mut objects = self.list(Some(&media::before_folder(folder)))?;
+        let first = objects.next().await.transpose().map_err(|source| self.failed(source))?;
+        Ok(first.filter(|object| media::key(&self.site.root, object) == Some(folder)))
+    }
+
+    /// The objects behind a key, or all.
+    fn list(&self, after: Option<&str>) -> Result<BoxStream<'static, object_store::Result<ObjectMeta>>, SourceError> {
+        let Site { root, store, .. } = self.site.as_ref();
+        Ok(match media::offset(root, after).map_err(|source| self.failed(source))? {
+            Some(offset) => store.list_with_offset(Some(root), &offset),
+            None => store.list(Some(root)),
+        })
+    }
+
+    fn failed(&self, source: object_store::Error) -> MediaError {
+        MediaError::listing(self.site.address(self.site.root.as_ref()), source)
     }
 
     fn push(&mut self, object: &ObjectMeta) {
@@ -101,25 +135,22 @@ impl MediaReader {
             etag: object.e_tag.as_deref().filter(|_| !self.site.is_local()),
             last_modified: object.last_modified.timestamp_micros(),
         };
-        self.rows.push(object, self.range.ordinal(self.rows.read));
+        self.rows.push(object, self.walk.range().ordinal(self.rows.read));
     }
 }
 
 impl ObjectRows {
-    pub(super) fn new(site: &Site, changed_since: Option<i64>) -> Self {
+    pub(super) fn new(site: &Site) -> Self {
         let batch = BatchBuilder::new(site.collection, site.projection.as_deref());
-        Self { batch, texts: Fields::default(), changed_since, read: 0 }
+        Self { batch, texts: Fields::default(), read: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.batch.is_full()
     }
 
-    /// Appends an object, unless it is too old.
+    /// Appends an object.
     pub(super) fn push(&mut self, object: Object<'_>, ordinal: i64) {
-        if self.changed_since.is_some_and(|since| object.last_modified < since) {
-            return;
-        }
         let etag = object.etag.map(media::bare_etag);
         self.texts.clear();
         self.texts.push(Some(object.key));

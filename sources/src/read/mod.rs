@@ -125,8 +125,8 @@ impl Reader {
     pub(crate) fn open(place: &Place, work: Work) -> Result<Self, SourceError> {
         match (place, work) {
             (Place::Folder(site), Work::Split(split)) => Ok(Self::of_file(Arc::clone(site), split)),
-            (Place::Folder(site), Work::Keys { range, changed_since }) => {
-                Ok(Self::Media(Box::new(MediaReader::new(Arc::clone(site), range, changed_since))))
+            (Place::Folder(site), Work::Keys(range)) => {
+                Ok(Self::Media(Box::new(MediaReader::new(Arc::clone(site), range))))
             }
             (Place::Folder(site), Work::Inventory(part)) => {
                 Ok(Self::Inventory(Box::new(InventoryReader::new(Arc::clone(site), part))))
@@ -138,7 +138,7 @@ impl Reader {
                 Ok(Self::Table(Box::new(RowReader::new(Arc::clone(site), range))))
             }
             (Place::Folder(_), Work::Documents(_) | Work::Rows(_))
-            | (Place::Live(_), Work::Split(_) | Work::Keys { .. } | Work::Inventory(_)) => Err(SourceError::Misplaced),
+            | (Place::Live(_), Work::Split(_) | Work::Keys(_) | Work::Inventory(_)) => Err(SourceError::Misplaced),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Media folders and inventories through DataFusion, on a real server where what it does matters.
+//! Media folders and inventories through DataFusion: on a real server where what it does matters, by the stores that all
+//! processes use.
 
 use std::fmt;
 use std::io::Write;
@@ -11,17 +12,19 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::collect;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use object_store::memory::InMemory;
+use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 use parquet::arrow::ArrowWriter;
+use quickchat_lake::stores::ObjectStores;
 use quickchat_sources::{MediaError, MediaFolder, ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, SourceTable};
 use quickchat_testing::Bucket;
 use url::Url;
@@ -42,11 +45,23 @@ fn context(stores: &[(&str, Arc<dyn ObjectStore>)]) -> SessionContext {
 }
 
 fn context_of(buckets: &[&Bucket]) -> SessionContext {
-    let context = SessionContext::new();
-    for bucket in buckets {
-        context.register_object_store(&Url::parse(&bucket.url("")).unwrap(), Arc::new(bucket.store()));
+    context_by(buckets.iter().map(|bucket| (bucket.name.as_str(), bucket.builder(&bucket.server.endpoint))).collect())
+}
+
+/// The stores of a process, with clients of the test's own.
+fn context_by(clients: Vec<(&str, AmazonS3Builder)>) -> SessionContext {
+    let stores = ObjectStores::new();
+    for (bucket, client) in clients {
+        stores.register_s3(bucket, client).unwrap();
     }
-    context
+    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(stores)).build_arc().unwrap();
+    SessionContext::new_with_config_rt(SessionConfig::new(), runtime)
+}
+
+/// Into how many parts a listing is cut.
+async fn partitions(context: &SessionContext, table: &SourceTable) -> usize {
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    plan.properties().partitioning.partition_count()
 }
 
 /// All rows, sorted. Checks that the tallies count them, and that their ordinals differ.
@@ -112,8 +127,7 @@ async fn keys_of_every_kind_are_listed_as_they_are() {
     }
     bucket.put("chat/mediaother/x.jpg", b"1");
     bucket.put("chat/top.jpg", b"1");
-    let rows =
-        read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("chat/media/")), None)).await.unwrap();
+    let rows = read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("chat/media/")))).await.unwrap();
     let mut expected = odd.to_vec();
     expected.sort_unstable();
     assert_eq!(keys(&rows), expected);
@@ -128,7 +142,7 @@ async fn keys_of_every_kind_are_listed_as_they_are() {
         assert!(*modified > 1_700_000_000_000_000);
     }
     // A whole bucket is a folder too.
-    let all = read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("")), None)).await.unwrap();
+    let all = read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("")))).await.unwrap();
     assert_eq!(all.len(), odd.len() + 2);
     assert!(keys(&all).contains(&"chat/media/a b.jpg"), "{all:?}");
 }
@@ -138,17 +152,12 @@ async fn keys_of_every_kind_are_listed_as_they_are() {
 async fn the_objects_of_folders_lose_their_slash_and_are_listed_once() {
     let bucket = Bucket::new();
     let pictures: Vec<String> = (0..1_100).map(|number| format!("m/a-{number:04}.jpg")).collect();
-    let store = bucket.store();
-    let put = |key: &String| {
-        let (store, key) = (&store, Path::from(key.as_str()));
-        async move { drop(store.put(&key, PutPayload::from_static(b"1")).await.unwrap()) }
-    };
-    stream::iter(&pictures).for_each_concurrent(64, put).await;
+    fill(&bucket, pictures).await;
     bucket.put("m/a/b.jpg", b"1");
     for marker in ["m/", "m/a/", "m/z/"] {
         bucket.put_marker(marker);
     }
-    let rows = read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("m")), None)).await.unwrap();
+    let rows = read(&context_of(&[&bucket]), &SourceTable::media(folder(&bucket.url("m")))).await.unwrap();
     let found = keys(&rows);
     assert_eq!(found.len(), 1_103);
     assert_eq!([found[0], found[1], found[1_101], found[1_102]], ["a", "a-0000.jpg", "a/b.jpg", "z"]);
@@ -156,26 +165,12 @@ async fn the_objects_of_folders_lose_their_slash_and_are_listed_once() {
 }
 
 #[tokio::test]
-async fn only_what_was_modified_since_is_read() {
-    let store = Arc::new(InMemory::new());
-    store.put(&Path::from("m/old.jpg"), PutPayload::from_static(b"1")).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    store.put(&Path::from("m/new.jpg"), PutPayload::from_static(b"1")).await.unwrap();
-    let since = store.head(&Path::from("m/new.jpg")).await.unwrap().last_modified.timestamp_micros();
-    let context = context(&[("memory://b", store)]);
-    let media = |since| SourceTable::media(folder("memory://b/m"), since);
-    assert_eq!(keys(&read(&context, &media(None)).await.unwrap()), ["new.jpg", "old.jpg"]);
-    assert_eq!(keys(&read(&context, &media(Some(since))).await.unwrap()), ["new.jpg"]);
-    assert_eq!(read(&context, &media(Some(since + 1))).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn all_of_a_local_folder_is_read_whatever_its_times_say() {
+async fn a_local_folder_is_listed() {
     let local = crate::export(&[("deep/a.jpg", b"1"), ("b.jpg", b"12")]);
     let url = Url::from_directory_path(local.path()).unwrap();
     let media = MediaFolder::at(&url).unwrap();
     media.check().await.unwrap();
-    let rows = read(&SessionContext::new(), &SourceTable::media(media, Some(i64::MAX))).await.unwrap();
+    let rows = read(&SessionContext::new(), &SourceTable::media(media)).await.unwrap();
     assert_eq!(keys(&rows), ["b.jpg", "deep/a.jpg"]);
     assert!(rows.iter().all(|row| row.2.is_none()), "the tags of files change when a folder is copied");
 
@@ -188,25 +183,81 @@ async fn all_of_a_local_folder_is_read_whatever_its_times_say() {
 #[tokio::test]
 async fn a_bucket_that_is_missing_or_closed_is_the_users_to_mend() {
     let missing = Bucket::imaginary();
-    let table = SourceTable::media(folder(&missing.url("media")), None);
+    let table = SourceTable::media(folder(&missing.url("media")));
     let error = read(&context_of(&[&missing]), &table).await.unwrap_err();
     assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
     assert_says(&error, &["does not exist", "MEDIA_PATH", &missing.url("media")]);
 
     let bucket = Bucket::new();
-    let stranger = bucket.builder(&bucket.server.endpoint).with_secret_access_key("CANARY-SECRET").build().unwrap();
-    let context = context(&[(&bucket.url(""), Arc::new(stranger))]);
-    let error = read(&context, &SourceTable::media(folder(&bucket.url("media")), None)).await.unwrap_err();
+    let stranger = bucket.builder(&bucket.server.endpoint).with_secret_access_key("CANARY-SECRET");
+    let context = context_by(vec![(&bucket.name, stranger)]);
+    let error = read(&context, &SourceTable::media(folder(&bucket.url("media")))).await.unwrap_err();
     assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
     assert_says(&error, &["refuses to list", "s3:ListBucket"]);
     assert!(!format!("{error:?}").contains("CANARY"), "{error:?}");
 
     let retry = object_store::RetryConfig { max_retries: 0, ..Default::default() };
-    let silent =
-        bucket.builder(&bucket.server.endpoint).with_endpoint("http://127.0.0.1:1").with_retry(retry).build().unwrap();
-    let context = self::context(&[(&bucket.url(""), Arc::new(silent))]);
-    let error = read(&context, &SourceTable::media(folder(&bucket.url("media")), None)).await.unwrap_err();
+    let silent = bucket.builder(&bucket.server.endpoint).with_endpoint("http://127.0.0.1:1").with_retry(retry);
+    let context = context_by(vec![(&bucket.name, silent)]);
+    let error = read(&context, &SourceTable::media(folder(&bucket.url("media")))).await.unwrap_err();
     assert!(matches!(error, DataFusionError::IoError(_)), "a retry may help: {error:?}");
+}
+
+/// What is wrong with the settings of a store is for whoever made them, and not called a matter of exports.
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_says_why() {
+    let context = context_by(Vec::new());
+    let error = read(&context, &SourceTable::media(folder("gs://bucket/media"))).await.unwrap_err();
+    assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
+    let text = format!("{error:?}");
+    assert!(text.contains("gs://bucket") && text.contains("neither file nor s3"), "{text}");
+}
+
+/// Many objects, put into a bucket several at a time.
+async fn fill(bucket: &Bucket, keys: impl IntoIterator<Item = String>) {
+    let store = bucket.store();
+    let put = |key: String| {
+        let store = &store;
+        async move { drop(store.put(&Path::parse(key).unwrap(), PutPayload::from_static(b"1")).await.unwrap()) }
+    };
+    stream::iter(keys).for_each_concurrent(64, put).await;
+}
+
+/// More objects than one page has, in names of which the cuts are made by what they begin with.
+#[tokio::test]
+async fn the_ranges_of_a_bucket_are_read_from_where_they_begin_to_where_they_end() {
+    let bucket = Bucket::new();
+    let names = (0..3_180).map(|number| match number % 3 {
+        0 => format!("2024/01/{number:05} .jpg"),
+        1 => format!("b-{number:05}\u{4e2d}.mp4"),
+        _ => format!("b.{number:05}"),
+    });
+    let mut names: Vec<String> = names.collect();
+    fill(&bucket, names.iter().map(|name| format!("m/{name}"))).await;
+    // Of `b/` only the marker is there, behind all that begins with `b-` and `b.`.
+    bucket.put_marker("m/b/");
+    bucket.put("other/x.jpg", b"1");
+    names.push("b".to_owned());
+    names.sort_unstable();
+    for context in [context_of(&[&bucket]), context(&[(&bucket.url(""), Arc::new(bucket.store()))])] {
+        let table = SourceTable::media(folder(&bucket.url("m")));
+        let count = partitions(&context, &table).await;
+        assert!((3..=32).contains(&count), "{count}");
+        assert_eq!(keys(&read(&context, &table).await.unwrap()), names);
+    }
+}
+
+#[tokio::test]
+async fn a_new_content_of_an_object_is_a_new_etag() {
+    let bucket = Bucket::new();
+    bucket.put("m/a.jpg", b"12345");
+    let context = context_of(&[&bucket]);
+    let before = read(&context, &SourceTable::media(folder(&bucket.url("m")))).await.unwrap();
+    bucket.put("m/a.jpg", b"54321");
+    let after = read(&context, &SourceTable::media(folder(&bucket.url("m")))).await.unwrap();
+    let (key, size, etag, modified, content_type) = &before[0];
+    assert_eq!((key, size, content_type), (&after[0].0, &after[0].1, &after[0].4));
+    assert!(*etag != after[0].2 && *modified <= after[0].3, "{before:?} {after:?}");
 }
 
 // Inventories.
@@ -277,7 +328,7 @@ async fn an_inventory_gives_the_rows_of_a_listing() {
         bucket.put(key, if key.ends_with("empty") { b"" } else { b"12345" });
     }
     let context = context_of(&[&bucket, &inventories]);
-    let listed = read(&context, &SourceTable::media(folder(&bucket.url("media")), None)).await.unwrap();
+    let listed = read(&context, &SourceTable::media(folder(&bucket.url("media")))).await.unwrap();
     assert_eq!(listed.len(), 4);
     let objects = objects_of(&bucket).await;
 
@@ -300,19 +351,15 @@ async fn an_inventory_gives_the_rows_of_a_listing() {
     let manifest = put_manifest(&inventories, &bucket.name, "CSV", CSV_SCHEMA, &files).await;
     let inventoried =
         |manifest: &str| folder(&bucket.url("media")).with_inventory(&Url::parse(manifest).unwrap()).unwrap();
-    let of_csv = read(&context, &SourceTable::media(inventoried(&manifest), None)).await.unwrap();
+    let of_csv = read(&context, &SourceTable::media(inventoried(&manifest))).await.unwrap();
     assert_eq!(of_csv, listed);
 
     let parquet = parquet(&bucket.name, &objects);
     inventories.put("inv/data/3.parquet", &parquet);
     let files = [("inv/data/3.parquet", parquet.len())];
     let manifest = put_manifest(&inventories, &bucket.name, "Parquet", PARQUET_SCHEMA, &files).await;
-    let of_parquet = read(&context, &SourceTable::media(inventoried(&manifest), None)).await.unwrap();
+    let of_parquet = read(&context, &SourceTable::media(inventoried(&manifest))).await.unwrap();
     assert_eq!(of_parquet, listed);
-
-    let newest = listed.iter().map(|row| row.3).max().unwrap();
-    let since = read(&context, &SourceTable::media(inventoried(&manifest), Some(newest))).await.unwrap();
-    assert_eq!(since, listed.iter().filter(|row| row.3 == newest).cloned().collect::<Vec<_>>());
 }
 
 fn chrono(millis: i64) -> String {
@@ -346,7 +393,7 @@ async fn inventories_that_cannot_be_used_say_why() {
     let context = context_of(&[&bucket, &inventories]);
     let failure = async |manifest: &str| {
         let folder = folder(&bucket.url("media")).with_inventory(&Url::parse(manifest).unwrap()).unwrap();
-        let error = read(&context, &SourceTable::media(folder, None)).await.unwrap_err();
+        let error = read(&context, &SourceTable::media(folder)).await.unwrap_err();
         assert!(matches!(error, DataFusionError::External(_)), "nothing that a retry cures: {error:?}");
         error
     };
@@ -380,7 +427,140 @@ async fn inventories_that_cannot_be_used_say_why() {
     assert_says(&failure(&manifest).await, &["inv/short.csv.gz", "gzip"]);
 }
 
-// Memory.
+// Stores that a real server cannot be made to be.
+
+/// A store that lists and does nothing else.
+trait Lists: fmt::Debug + Send + Sync + 'static {
+    /// The objects behind a place, in the store's order.
+    fn from(&self, offset: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>>;
+}
+
+#[derive(Debug)]
+struct ListsOnly<L>(L);
+
+impl<L: Lists> fmt::Display for ListsOnly<L> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.0)
+    }
+}
+
+fn not_here<T>(operation: &str) -> StoreResult<T> {
+    Err(object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "ListsOnly".to_owned() })
+}
+
+#[async_trait]
+impl<L: Lists> ObjectStore for ListsOnly<L> {
+    async fn put_opts(&self, _to: &Path, _bytes: PutPayload, _options: PutOptions) -> StoreResult<PutResult> {
+        not_here("put")
+    }
+    async fn put_multipart_opts(
+        &self,
+        _to: &Path,
+        _options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        not_here("put_multipart")
+    }
+    async fn get_opts(&self, _from: &Path, _options: GetOptions) -> StoreResult<GetResult> {
+        not_here("get")
+    }
+    fn delete_stream(
+        &self,
+        _locations: BoxStream<'static, StoreResult<Path>>,
+    ) -> BoxStream<'static, StoreResult<Path>> {
+        stream::once(async { not_here("delete") }).boxed()
+    }
+    fn list(&self, _prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.0.from(None)
+    }
+    fn list_with_offset(&self, _prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.0.from(Some(offset))
+    }
+    async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> StoreResult<ListResult> {
+        not_here("list_with_delimiter")
+    }
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> StoreResult<()> {
+        not_here("copy")
+    }
+}
+
+fn object(key: &str, size: u64) -> StoreResult<ObjectMeta> {
+    let location = Path::parse(key)?;
+    Ok(ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None })
+}
+
+/// A store that lists keys as they stand here, with whatever slashes, and answers as `object_store` does. Markers are
+/// empty.
+#[derive(Debug)]
+struct Shelf(Vec<String>);
+
+impl Lists for Shelf {
+    fn from(&self, offset: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        let is_behind = |key: &&String| offset.is_none_or(|offset| key.as_str() > offset.as_ref());
+        let keys: Vec<String> = self.0.iter().filter(is_behind).cloned().collect();
+        stream::iter(keys.into_iter().map(|key| object(&key, u64::from(!key.ends_with('/'))))).boxed()
+    }
+}
+
+fn shelf(keys: Vec<String>) -> (SessionContext, SourceTable) {
+    let context = context(&[("shelf://b", Arc::new(ListsOnly(Shelf(keys))))]);
+    (context, SourceTable::media(folder("shelf://b/m")))
+}
+
+/// Where ranges end between `a` and `a/`, whichever of the two is there.
+#[tokio::test]
+async fn an_object_is_listed_and_not_the_marker_of_its_name() {
+    let many = |beginning: &str| (0..1_500).map(|number| format!("m/{beginning}{number:04}")).collect::<Vec<_>>();
+    for (object, marker) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut names = [many("a-"), many("a."), many("a-1/"), many("b")].concat();
+        for (key, is_there) in [("a", object), ("a/", marker), ("a-1", object), ("a-1/", marker), ("a/b", true)] {
+            names.extend(is_there.then(|| format!("m/{key}")));
+        }
+        names.sort_unstable();
+        let (context, table) = shelf(names);
+        assert!(partitions(&context, &table).await > 3);
+        let rows = read(&context, &table).await.unwrap();
+        let found = |key: &str| rows.iter().filter(|row| row.0 == key).map(|row| row.1).collect::<Vec<_>>();
+        let expected: &[i64] = match (object, marker) {
+            (true, _) => &[1],
+            (false, true) => &[0],
+            (false, false) => &[],
+        };
+        assert_eq!((&*found("a"), &*found("a-1")), (expected, expected), "{object} {marker}");
+        assert_eq!(rows.len(), 6_001 + 2 * expected.len());
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_order_is_listed_in_one_go_or_not_at_all() {
+    // At once: as directory buckets do.
+    let mut keys: Vec<String> = (0..4_000).map(|number| format!("m/{:04}", number * 1_117 % 4_000)).collect();
+    let (context, table) = shelf(keys.clone());
+    assert_eq!(partitions(&context, &table).await, 1);
+    let rows = read(&context, &table).await.unwrap();
+    keys.sort_unstable();
+    assert_eq!(keys, rows.iter().map(|row| format!("m/{}", row.0)).collect::<Vec<_>>());
+
+    // Where nobody looked who made the cuts.
+    let mut keys: Vec<String> =
+        ('a'..='p').flat_map(|folder| (0..2_000).map(move |number| format!("m/{folder}/{number:04}"))).collect();
+    keys.swap(7_500, 7_501);
+    let (context, table) = shelf(keys);
+    assert!(partitions(&context, &table).await > 8);
+    let error = read(&context, &table).await.unwrap_err();
+    assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
+    assert_says(&error, &["lists the keys of shelf://b/m in no order"]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_no_path_is_named() {
+    for key in ["m/a//b.jpg", "m/../b.jpg", "m/a\u{1}.jpg"] {
+        let (context, table) = shelf(vec!["m/a.jpg".to_owned(), key.to_owned()]);
+        let error = read(&context, &table).await.unwrap_err();
+        assert!(matches!(error, DataFusionError::External(_)), "{error:?}");
+        assert_says(&error, &["shelf://b/m", "MEDIA_INVENTORY"]);
+        assert!(format!("{error:?}").contains(&key.escape_debug().to_string()), "{error:?}");
+    }
+}
 
 /// A store that makes up the objects that it lists, and counts them.
 #[derive(Debug)]
@@ -389,71 +569,27 @@ struct Endless {
     listed: Arc<AtomicU64>,
 }
 
-impl fmt::Display for Endless {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("endless")
-    }
-}
-
 impl Endless {
     fn name(number: u64) -> String {
         format!("m/{number:012}.jpg")
     }
-
-    fn from(&self, first: u64) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        let listed = Arc::clone(&self.listed);
-        let object = move |number| {
-            listed.fetch_add(1, Ordering::Relaxed);
-            let location = Path::from(Self::name(number));
-            Ok(ObjectMeta { location, last_modified: Default::default(), size: number, e_tag: None, version: None })
-        };
-        stream::iter((first..self.objects).map(object)).boxed()
-    }
 }
 
-impl Endless {
-    fn lists_only<T>(operation: &str) -> StoreResult<T> {
-        Err(object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "Endless".to_owned() })
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Endless {
-    async fn put_opts(&self, _to: &Path, _bytes: PutPayload, _options: PutOptions) -> StoreResult<PutResult> {
-        Endless::lists_only("put")
-    }
-    async fn put_multipart_opts(
-        &self,
-        _to: &Path,
-        _options: PutMultipartOptions,
-    ) -> StoreResult<Box<dyn MultipartUpload>> {
-        Endless::lists_only("put_multipart")
-    }
-    async fn get_opts(&self, _from: &Path, _options: GetOptions) -> StoreResult<GetResult> {
-        Endless::lists_only("get")
-    }
-    fn delete_stream(
-        &self,
-        _locations: BoxStream<'static, StoreResult<Path>>,
-    ) -> BoxStream<'static, StoreResult<Path>> {
-        stream::once(async { Endless::lists_only("delete") }).boxed()
-    }
-    fn list(&self, _prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        self.from(0)
-    }
-    fn list_with_offset(&self, _prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+impl Lists for Endless {
+    fn from(&self, offset: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
         let (mut low, mut high) = (0, self.objects);
-        while low < high {
+        while let Some(offset) = offset
+            && low < high
+        {
             let middle = u64::midpoint(low, high);
             if Self::name(middle).as_str() > offset.as_ref() { high = middle } else { low = middle + 1 }
         }
-        self.from(low)
-    }
-    async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> StoreResult<ListResult> {
-        Endless::lists_only("list_with_delimiter")
-    }
-    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> StoreResult<()> {
-        Endless::lists_only("copy")
+        let listed = Arc::clone(&self.listed);
+        let object = move |number| {
+            listed.fetch_add(1, Ordering::Relaxed);
+            object(&Self::name(number), number)
+        };
+        stream::iter((low..self.objects).map(object)).boxed()
     }
 }
 
@@ -462,8 +598,9 @@ impl ObjectStore for Endless {
 async fn a_million_objects_are_listed_batch_by_batch() {
     const OBJECTS: u64 = 1_000_000;
     let listed = Arc::new(AtomicU64::new(0));
-    let context = context(&[("endless://b", Arc::new(Endless { objects: OBJECTS, listed: Arc::clone(&listed) }))]);
-    let table = SourceTable::media(folder("endless://b/m"), None);
+    let endless = Endless { objects: OBJECTS, listed: Arc::clone(&listed) };
+    let context = context(&[("endless://b", Arc::new(ListsOnly(endless)))]);
+    let table = SourceTable::media(folder("endless://b/m"));
     let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
     let planning = listed.swap(0, Ordering::Relaxed);
     assert!(planning < 150_000, "planning looked at {planning} objects");
