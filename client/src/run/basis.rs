@@ -31,7 +31,7 @@ pub(super) struct Basis {
     /// What was read of the source, now or earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<TakenIn>,
-    /// How new the newest row of the source is.
+    /// How new the newest row of a live system is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) watermark: Option<Watermark>,
     /// The version of the table itself before the commit.
@@ -158,6 +158,14 @@ impl Basis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watermark_is_not_after_an_instant() {
+        let at = |value: &str| Watermark { field: "updated_at".to_owned(), value: value.to_owned() };
+        let limit = at("2026-01-02T03:04:05Z").micros().unwrap();
+        assert_eq!(at("2029-01-01T00:00:00Z").at_most(limit).micros(), Some(limit));
+        assert_eq!(at("2026-01-02T03:04:04.999Z").at_most(limit), at("2026-01-02T03:04:04.999Z"));
+    }
 
     #[test]
     fn only_a_commit_right_behind_the_base_is_taken_for_ones_own() {

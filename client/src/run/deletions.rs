@@ -7,7 +7,10 @@
 //! The rows stay, and tables that read them are not changed by a mark: what a deletion means is the reader's to say.
 //!
 //! Ids are fetched after the documents, so a document that is written meanwhile is in the table or among the ids; unless
-//! the ids come from a server that lags behind the one of the documents. The next comparison sets that right.
+//! the ids come from a server that lags behind the one of the documents, as secondaries do. So no row is marked that
+//! changed shortly before the run: for as long as the lookback says that a write may stay out of sight. A deletion in
+//! that time is found by a later comparison. The time of change counts, against the start of the run. Against the newest
+//! change that is known it was rejected: where nothing changes any more the last rows would never be marked.
 //!
 //! A source without a single id is hardly ever one of which everything was deleted, but one whose name or address is
 //! wrong. Then nothing is marked, and the job fails.
@@ -83,7 +86,8 @@ pub(super) async fn mark(
     let Some(stored) = lake.tables().latest(&target.url).await? else { return Ok((0, None)) };
     let folder = run.landing(&format!("{}-ids", job.name().table()));
     let ids = lake.land(plan.ids(), LANDING, &format!("{} (ids)", job.name()), &[], folder).await?;
-    let compared = compare(run, job, &target, &stored, &ids, basis).await;
+    let recent = newest(job).zip(plan.lookback_micros()).map(|(column, lookback)| Recent::of(run, column, lookback));
+    let compared = compare(run, job, &target, &stored, &ids, recent, basis).await;
     ids.remove(lake.tables()).await;
     compared
 }
@@ -94,6 +98,7 @@ async fn compare(
     target: &Target,
     stored: &PinnedTable,
     ids: &Landed,
+    recent: Option<Recent>,
     mut basis: Basis,
 ) -> Result<(u64, Option<u64>), RunError> {
     if ids.read == 0 && stored.rows() != Some(0) {
@@ -102,19 +107,22 @@ async fn compare(
     let has_marks = stored.schema.field_with_name(MARK).is_ok();
     let mut back = None;
     if has_marks {
-        back = write(run, job, Finding::Back, target, stored, ids, &basis).await?.version;
+        back = write(run, job, &Finding::Back, target, stored, ids, &basis).await?.version;
         basis = basis.after(back);
     }
     // The same version of the rows: what has its mark taken from it is none of those without one.
-    let gone = write(run, job, Finding::Gone, target, stored, ids, &basis).await?;
+    let gone = write(run, job, &Finding::Gone { recent }, target, stored, ids, &basis).await?;
     Ok((gone.written, gone.version.or(back)))
 }
 
 /// What is found of a stored row among the ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Finding {
     /// Its id is not among them, and it has no mark.
-    Gone,
+    Gone {
+        /// Rows that may not be visible yet on the server that the ids come from.
+        recent: Option<Recent>,
+    },
     /// Its id is among them, and it has a mark.
     Back,
 }
@@ -122,18 +130,50 @@ enum Finding {
 impl Finding {
     /// What the commit of such rows is called. Each is another one of the same run to the same table: it must not be
     /// taken for the first one's repetition.
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
-            Self::Gone => "deletions",
+            Self::Gone { .. } => "deletions",
             Self::Back => "returns",
         }
+    }
+
+    /// Of which stored rows it may be found.
+    fn candidates(&self) -> Expr {
+        match self {
+            Self::Gone { recent: None } => ident(MARK).is_null(),
+            Self::Gone { recent: Some(recent) } => ident(MARK).is_null().and(recent.has().is_not_true()),
+            Self::Back => ident(MARK).is_not_null(),
+        }
+    }
+}
+
+/// Rows that changed shortly before a run, or meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Recent {
+    /// The column that has the time of change.
+    column: &'static str,
+    /// Microseconds since 1970.
+    from: i64,
+    /// Clocks differ, so a change may seem to come after the run; what is dated further ahead is not recent for that.
+    until: i64,
+}
+
+impl Recent {
+    fn of(run: &Run, column: &'static str, lookback_micros: i64) -> Self {
+        let from = run.started_micros.saturating_sub(lookback_micros);
+        Self { column, from, until: run.started_micros.saturating_add(lookback_micros) }
+    }
+
+    fn has(&self) -> Expr {
+        let instant = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+        ident(self.column).between(instant(self.from), instant(self.until))
     }
 }
 
 async fn write(
     run: &Run,
     job: &Job,
-    finding: Finding,
+    finding: &Finding,
     target: &Target,
     stored: &PinnedTable,
     ids: &Landed,
@@ -151,15 +191,20 @@ async fn write(
 }
 
 /// The stored rows of which this is found, with the mark that they are to have.
-fn found(finding: Finding, target: &Target, stored: DeltaScan, ids: DeltaScan) -> Result<LogicalPlan, DataFusionError> {
+fn found(
+    finding: &Finding,
+    target: &Target,
+    stored: DeltaScan,
+    ids: DeltaScan,
+) -> Result<LogicalPlan, DataFusionError> {
     let listed = |key: &String| format!("_listed_{key}");
     let ids = LogicalPlanBuilder::scan("ids", provider_as_source(Arc::new(ids)), None)?
         .project(target.key.iter().map(|key| ident(key).alias(listed(key))))?
         .build()?;
     let on = (columns_of(&target.key), columns_of(&target.key.iter().map(listed).collect::<Vec<_>>()));
-    let (candidates, join, mark) = match finding {
-        Finding::Gone => (ident(MARK).is_null(), JoinType::LeftAnti, ScalarValue::from(true)),
-        Finding::Back => (ident(MARK).is_not_null(), JoinType::LeftSemi, ScalarValue::Boolean(None)),
+    let (join, mark) = match finding {
+        Finding::Gone { .. } => (JoinType::LeftAnti, ScalarValue::from(true)),
+        Finding::Back => (JoinType::LeftSemi, ScalarValue::Boolean(None)),
     };
     let mut columns: Vec<Expr> = Vec::with_capacity(target.schema.fields().len() + 1);
     for field in target.schema.fields() {
@@ -171,7 +216,7 @@ fn found(finding: Finding, target: &Target, stored: DeltaScan, ids: DeltaScan) -
     let order = target.key.iter().map(|key| ident(key).sort(true, true)).collect();
     let number = row_number().order_by(order).build()?.alias("_number");
     let rows = LogicalPlanBuilder::scan("stored", provider_as_source(Arc::new(stored)), None)?
-        .filter(candidates)?
+        .filter(finding.candidates())?
         .join(ids, join, on, None)?
         .window([number])?;
     columns.push(cast(ident("_number"), DataType::Int64).alias(ORDINAL_COLUMN));

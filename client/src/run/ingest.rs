@@ -11,15 +11,16 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Projection, lit};
 use datafusion::prelude::{Expr, ident};
 use datafusion::scalar::ScalarValue;
-use quickchat_jobs::{Job, quarantine_contract};
+use quickchat_jobs::{Job, TableName, quarantine_contract};
 use quickchat_lake::operation::{CommitNote, Lake, Landed, LandingColumns, Target, Upsert, Written};
 use quickchat_sources::{ExportFile, ORDINAL_COLUMN, OUTPUT_COLUMN, READ_COLUMN, REJECT_COLUMN};
 use serde_json::{Map, Value, json};
 
+use super::ask::ask_for_texts;
 use super::basis::{Basis, Watermark};
 use super::decide::{Decision, Increment, InputChange, Reason};
 use super::deletions::{self, MARK, has_mark, target_as_stored};
-use super::inputs::plan_landed;
+use super::inputs::{plan_error, plan_landed};
 use super::source_files::TakenIn;
 use super::target::target;
 use super::{Counts, Run, newest, note};
@@ -31,7 +32,8 @@ pub(super) const LANDING: LandingColumns =
 
 /// Reads what is new of the source, merges its documents into the job's table and its rejects into the quarantine.
 pub(super) async fn ingest(run: &Run, job: &Job) -> Result<Counts, RunError> {
-    let plan = plan_ingest(run, job).await?;
+    let source = with_table_found(run, job, run.sources.input(job)?).await?;
+    let plan = plan_ingest(run, job, source).await?;
     if plan.decision == Decision::Nothing {
         return Ok(Counts { decision: Some(Decision::Nothing), ..Counts::default() });
     }
@@ -65,11 +67,33 @@ impl IngestPlan<'_> {
     pub(super) fn ids(&self) -> Arc<dyn TableProvider> {
         self.source.ids()
     }
+
+    /// How long a row may stay out of sight there after it was written, in microseconds.
+    pub(super) fn lookback_micros(&self) -> Option<i64> {
+        self.source.lookback_micros()
+    }
+}
+
+/// Looks which table of a live system is read, where it may be one of several. The rest of the run reads that one.
+async fn with_table_found<'a>(run: &Run, job: &Job, source: SourceInput<'a>) -> Result<SourceInput<'a>, RunError> {
+    let Some(tables) = source.tables() else { return Ok(source) };
+    let question = LogicalPlanBuilder::scan("tables", provider_as_source(tables), None)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(plan_error(job))?;
+    let mut tables = ask_for_texts(run, job, question, "which table is there").await?.into_iter();
+    let found = tables.next();
+    if let (Some(found), Some(other)) = (&found, tables.next()) {
+        let collection = job.source().map(TableName::table).unwrap_or_default();
+        tracing::warn!(
+            "MySQL has the tables {found} and {other}, and {found} is read; give the right one as the name of \
+             [mysql.{collection}] in quickchat-etl.toml"
+        );
+    }
+    Ok(source.read_from(found))
 }
 
 /// Compares the source with what the table has taken in; lists files and reads none.
-pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPlan<'a>, RunError> {
-    let source = run.sources.input(job)?;
+pub(super) async fn plan_ingest<'a>(run: &Run, job: &Job, source: SourceInput<'a>) -> Result<IngestPlan<'a>, RunError> {
     if run.detect_deletions && !source.is_whole_and_current() {
         return Err(RunError::PartialSource { job: job.name().to_string() });
     }
@@ -94,13 +118,13 @@ pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPla
                 unread => (Decision::Incremental(new_files(job, &unread)), unread),
             }
         }
-        (None, Some(taken_in)) if *taken_in == TakenIn::of(&source) => {
+        (None, Some(taken_in)) if taken_in.is_still(&TakenIn::of(&source)) => {
             (Decision::Incremental(new_files(job, &[])), Vec::new())
         }
         (None, Some(_)) => (Decision::full(Reason::SourceChanged), source.files().to_vec()),
     };
     let changed_since = match &decision {
-        Decision::Incremental(_) => changed_since(&source, known.as_ref()),
+        Decision::Incremental(_) => changed_since(run, &source, known.as_ref()),
         _ => None,
     };
     let stored_version = stored.as_ref().map(|stored| stored.version);
@@ -108,9 +132,9 @@ pub(super) async fn plan_ingest<'a>(run: &'a Run, job: &Job) -> Result<IngestPla
     Ok(IngestPlan { decision, source, unread, changed_since, known, stored_version, target })
 }
 
-/// The newest change that the table knows of, less the lookback.
-fn changed_since(source: &SourceInput<'_>, known: Option<&Basis>) -> Option<i64> {
-    let newest = known?.watermark.as_ref()?.micros()?;
+/// The newest change that the table knows of, less the lookback. One that is dated ahead hides none before the run.
+fn changed_since(run: &Run, source: &SourceInput<'_>, known: Option<&Basis>) -> Option<i64> {
+    let newest = known?.watermark.as_ref()?.micros()?.min(run.started_micros);
     Some(newest.saturating_sub(source.lookback_micros()?))
 }
 
@@ -154,18 +178,24 @@ async fn merge(run: &Run, job: &Job, lake: &Lake, landed: &Landed, plan: &Ingest
 }
 
 fn basis(run: &Run, job: &Job, landed: &Landed, plan: &IngestPlan<'_>) -> Basis {
-    let seen = newest(job).and_then(|field| Some(Watermark { field: field.to_owned(), value: landed.largest(field)? }));
-    let known = plan.known.as_ref().and_then(|known| known.watermark.clone());
-    let watermark = [seen, known].into_iter().flatten().max_by_key(Watermark::micros);
-    let watermark = watermark.map(|watermark| watermark.at_most(run.parameters.as_of_micros));
     Basis {
         as_of_micros: run.parameters.as_of_micros,
         definition: job.fingerprint(),
         inputs: BTreeMap::new(),
         source: Some(TakenIn::of(&plan.source)),
-        watermark,
+        watermark: watermark(run, job, landed, plan),
         base: plan.stored_version,
     }
+}
+
+/// The newest change that was read, now or earlier; none of what is always read as a whole. A run may be told to be of a
+/// day to come, and rows may be dated so: what was read came before its start.
+fn watermark(run: &Run, job: &Job, landed: &Landed, plan: &IngestPlan<'_>) -> Option<Watermark> {
+    plan.lookback_micros()?;
+    let seen = newest(job).and_then(|field| Some(Watermark { field: field.to_owned(), value: landed.largest(field)? }));
+    let known = plan.known.as_ref().and_then(|known| known.watermark.clone());
+    let newest = [seen, known].into_iter().flatten().max_by_key(Watermark::micros)?;
+    Some(newest.at_most(run.parameters.as_of_micros.min(run.started_micros)))
 }
 
 /// Nothing that was read may be unaccounted for.

@@ -50,7 +50,7 @@ impl Run {
 
     async fn decision(&self, job: &Job, after: &[String]) -> Result<Decision, RunError> {
         if job.source().is_some() {
-            return Ok(plan_ingest(self, job).await?.decision);
+            return Ok(plan_ingest(self, job, self.sources.input(job)?).await?.decision);
         }
         let inputs = match Inputs::pin(self, job).await {
             Ok(inputs) => inputs,

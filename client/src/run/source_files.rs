@@ -2,8 +2,11 @@
 //!
 //! Of a live system it is known by the newest change that was seen, which kind of system it was, and what was read there
 //! by other names than usual: a table that was filled from an export or from another collection is read as a whole once,
-//! as nobody knows what those had left out. Where the system is is not known to the process that runs jobs; whoever has
-//! it moved to other data asks for a full refresh.
+//! as nobody knows what those had left out. Where there are several usual names, the one that was found counts: an
+//! application that moves from `users` to `auth_users` has other rows in it, and old ones among them. Where the system is
+//! is not known to the process that runs jobs; whoever has it moved to other data asks for a full refresh.
+//!
+//! Media are listed as a whole every time, so of them nothing is known but the folder.
 //!
 //! A file is known by its path and by a tag of the store that changes whenever the content may have: an export that
 //! grew by a file costs reading that file. A file that itself grew is read as a whole; the merge by key finds what is
@@ -27,7 +30,12 @@ const TOGETHER: &str = "*";
 #[serde(untagged)]
 pub(super) enum TakenIn {
     /// Of a live system: its kind and names, or the address of a media folder. The path of a file is never `live`.
-    Live { live: String },
+    Live {
+        live: String,
+        /// The table that was read, where there are several usual names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        table: Option<String>,
+    },
     /// Of an export.
     Files(SourceFiles),
 }
@@ -36,8 +44,17 @@ impl TakenIn {
     /// What will have been taken in when a source has been read.
     pub(super) fn of(source: &SourceInput<'_>) -> Self {
         match source.live_system() {
-            Some(system) => Self::Live { live: system },
+            Some(system) => Self::Live { live: system, table: source.table_found().map(str::to_owned) },
             None => Self::Files(SourceFiles::of(source.files())),
+        }
+    }
+
+    /// Whether a live system is the one that was taken in. While nobody has looked which table it has, that is not held
+    /// against it.
+    pub(super) fn is_still(&self, now: &Self) -> bool {
+        match (self, now) {
+            (Self::Live { live: known, .. }, Self::Live { live, table: None }) => known == live,
+            (known, now) => known == now,
         }
     }
 }
@@ -91,10 +108,25 @@ mod tests {
         files.iter().map(|file| file.path.as_str()).collect()
     }
 
+    fn live(system: &str, table: Option<&str>) -> TakenIn {
+        TakenIn::Live { live: system.to_owned(), table: table.map(str::to_owned) }
+    }
+
+    #[test]
+    fn another_table_is_another_source() {
+        let (users, auth_users) = (live("mysql", Some("users")), live("mysql", Some("auth_users")));
+        assert!(users.is_still(&users) && !users.is_still(&auth_users));
+        // Nobody has looked yet, or did when the rows were read.
+        assert!(users.is_still(&live("mysql", None)) && !live("mysql", None).is_still(&users));
+        assert!(!users.is_still(&live("mysql name=\"users\"", None)));
+        assert!(!TakenIn::Files(SourceFiles::default()).is_still(&live("mysql", None)));
+    }
+
     #[test]
     fn a_live_system_and_files_are_told_apart() {
         for taken_in in [
-            TakenIn::Live { live: "mongodb".to_owned() },
+            live("mongodb", None),
+            live("mysql", Some("auth_users")),
             TakenIn::Files(SourceFiles::of(&[file("mongodb/a.json", Some("1"))])),
             TakenIn::Files(SourceFiles::default()),
         ] {

@@ -19,6 +19,7 @@ mod interrupt;
 mod lake;
 mod laws;
 mod live;
+mod live_changes;
 mod maintenance;
 mod media;
 mod namespaces;
