@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::Collection;
+use crate::{Collection, Connections};
 
 /// A live system that answers.
 #[derive(Debug, Clone)]
@@ -19,6 +19,18 @@ pub struct Health {
     pub clock_ahead_millis: Option<i64>,
     /// What this account may do and need not, or what makes reading slower or less exact than it could be.
     pub warnings: Vec<String>,
+}
+
+impl Connections {
+    /// Where the MongoDB server is, also if it does not answer; none if its address cannot be understood.
+    pub async fn mongodb_place(&self) -> Option<String> {
+        self.mongodb().place().await
+    }
+
+    /// Where the MySQL server is, also if it does not answer; none if its address cannot be understood.
+    pub async fn mysql_place(&self) -> Option<String> {
+        self.mysql().place().await
+    }
 }
 
 /// Round trips of which the shortest counts.

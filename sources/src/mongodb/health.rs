@@ -17,6 +17,11 @@ const DOING: &str = "looking at it";
 const WRITES: [&str; 6] = ["insert", "update", "remove", "dropCollection", "createCollection", "dropDatabase"];
 
 impl MongoServer {
+    /// Where the server is, without user and password; none if its address cannot be understood.
+    pub(crate) async fn place(&self) -> Option<String> {
+        self.open("MongoDB").await.ok().map(|open| open.place())
+    }
+
     /// What the server says of itself, and of the collections under these names.
     pub(crate) async fn health(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, MongoError> {
         let open = &self.open("MongoDB").await?;
@@ -59,25 +64,27 @@ async fn rights(open: &Open) -> Result<Vec<String>, MongoError> {
         return Ok(vec!["the server does not say what this account may do".to_owned()]);
     };
     let info = status.get_document("authInfo").cloned().unwrap_or_default();
+    Ok(beyond_reading(&info, &open.database).into_iter().collect())
+}
+
+/// What an account may do with a database beyond reading it, by what the server says of who is logged in.
+fn beyond_reading(info: &Document, database: &str) -> Option<String> {
     if info.get_array("authenticatedUsers").is_ok_and(Vec::is_empty) {
-        return Ok(vec!["nobody is logged in: the server lets everyone read and write".to_owned()]);
+        return Some("nobody is logged in: the server lets everyone read and write".to_owned());
     }
     let privileges = info.get_array("authenticatedUserPrivileges").cloned().unwrap_or_default();
     let may: Vec<&str> =
-        WRITES.into_iter().filter(|action| privileges.iter().any(|it| allows(it, action, open))).collect();
-    if may.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![format!("this account may {}; the role `read` is enough", may.join(", "))])
+        WRITES.into_iter().filter(|action| privileges.iter().any(|it| allows(it, action, database))).collect();
+    (!may.is_empty()).then(|| format!("this account may {}; the role `read` is enough", may.join(", ")))
 }
 
-/// Whether a privilege allows an action on the database that is read.
-fn allows(privilege: &Bson, action: &str, open: &Open) -> bool {
+/// Whether a privilege allows an action on a database.
+fn allows(privilege: &Bson, action: &str, database: &str) -> bool {
     let Some(privilege) = privilege.as_document() else { return false };
     let resource = privilege.get_document("resource").cloned().unwrap_or_default();
-    let database = resource.get_str("db").unwrap_or("-");
-    let is_here =
-        database.is_empty() || database == open.database || resource.get_bool("anyResource").is_ok_and(|any| any);
+    // Of the empty name are all databases; what concerns the cluster has none.
+    let is_here = resource.get_str("db").is_ok_and(|name| name.is_empty() || name == database)
+        || resource.get_bool("anyResource").is_ok_and(|any| any);
     is_here && privilege.get_array("actions").is_ok_and(|actions| actions.iter().any(|it| it.as_str() == Some(action)))
 }
 

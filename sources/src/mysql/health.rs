@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use mysql_async::Error;
+
 use super::fault::MySqlError;
-use super::plan::{find_table, table_names, tables};
+use super::plan::{Table, find_table, table_names, tables};
 use super::server::{MySqlServer, Open};
-use super::session::{Answer, Session};
+use super::session::Session;
 use crate::health::{Health, clock_ahead_millis};
 use crate::instant::from_iso;
 use crate::{Collection, LiveNames, Origin};
+
+const DOING: &str = "looking after its health";
 
 /// Rights that let an account change the database.
 const WRITING: [&str; 10] =
@@ -21,59 +25,108 @@ const MAY_WRITE: &str = "this account may change the database; the right to SELE
 const NOT_ENCRYPTED: &str = "the connection is not encrypted; say sslMode=VERIFY_CA in MYSQL_URL";
 
 impl MySqlServer {
+    /// Where the server is, without user and password; none if its address cannot be understood.
+    pub(crate) async fn place(&self) -> Option<String> {
+        self.open(DOING).await.ok().map(|open| place(&open))
+    }
+
     /// How the server is.
     pub(crate) async fn check(&self, names: &BTreeMap<Collection, LiveNames>) -> Result<Health, MySqlError> {
         let open = self.open("the server's health").await?;
         let open = &open;
-        open.repeat("looking after its health", |mut session| async move { check(open, names, &mut session).await })
-            .await
+        let look = |mut session: Session| async move {
+            match ask(&mut session).await {
+                Ok(told) => health(open, names, told).map(Ok),
+                Err(error) => Ok(Err(error)),
+            }
+        };
+        open.repeat(DOING, look).await
     }
 }
 
-async fn check(open: &Open, names: &BTreeMap<Collection, LiveNames>, session: &mut Session) -> Answer<Health> {
-    let doing = "looking after its health";
-    let tables = match tables(session, doing).await? {
-        Ok(tables) => tables,
-        Err(error) => return Ok(Err(error)),
-    };
-    let collections = Collection::ALL.into_iter().filter(|collection| collection.origin() == Origin::MySql);
-    let table_of = |collection: Collection| {
-        let given = names.get(&collection).and_then(|names| names.name.as_deref());
-        let found = find_table(&tables, &table_names(collection, given))?;
-        Some(found.rows)
-    };
-    let counts = collections.map(|collection| (collection, table_of(collection))).collect();
-    let mut texts = async |sql: &str| -> Answer<Vec<String>> {
-        let rows = session.texts(doing, sql).await?;
-        Ok(rows.map(|rows| rows.into_iter().flatten().flatten().collect()))
-    };
-    let grants = match texts("SHOW GRANTS").await? {
-        Ok(grants) => grants,
-        Err(error) => return Ok(Err(error)),
-    };
-    let encryption = match texts("SHOW SESSION STATUS LIKE 'Ssl_version'").await? {
-        Ok(values) => values,
-        Err(error) => return Ok(Err(error)),
-    };
+fn place(open: &Open) -> String {
+    format!("{}/{}", open.address, open.database)
+}
+
+/// What a server says of itself and of the account.
+struct Told {
+    tables: Vec<Table>,
+    grants: Vec<String>,
+    is_encrypted: bool,
+    version: String,
+    time: String,
+    /// When it was asked for its time, and when it had answered.
+    asked: (SystemTime, SystemTime),
+}
+
+async fn ask(session: &mut Session) -> Result<Told, Error> {
+    let tables = tables(session).await?;
+    let encryption = texts(session, "SHOW SESSION STATUS LIKE 'Ssl_version'").await?;
     let sent = SystemTime::now();
-    let clock = match texts("SELECT UTC_TIMESTAMP(6), VERSION()").await? {
-        Ok(values) => values,
-        Err(error) => return Ok(Err(error)),
-    };
-    let received = SystemTime::now();
-    let answered = |index: usize| clock.get(index).cloned().unwrap_or_default();
-    let there = from_iso(&answered(0))
-        .ok_or_else(|| MySqlError::Answer { doing: doing.to_owned(), why: "its time is none".to_owned() })?;
+    let mut clock = texts(session, "SELECT UTC_TIMESTAMP(6), VERSION()").await?.into_iter();
+    let asked = (sent, SystemTime::now());
+    let mut answered = || clock.next().unwrap_or_default();
+    let (time, version) = (answered(), answered());
+    // Last, as the session takes on roles.
+    let grants = grants(session, version.contains("MariaDB")).await?;
     let is_encrypted = encryption.get(1).is_some_and(|version| !version.is_empty());
-    let warnings = [(may_write(&grants, &open.database), MAY_WRITE), (!is_encrypted, NOT_ENCRYPTED)];
-    Ok(Ok(Health {
-        place: format!("{}/{}", open.address, open.database),
-        version: answered(1),
+    Ok(Told { tables, grants, is_encrypted, version, time, asked })
+}
+
+async fn texts(session: &mut Session, sql: &str) -> Result<Vec<String>, Error> {
+    Ok(session.texts(sql).await?.into_iter().flatten().flatten().collect())
+}
+
+/// The grants of the account and of its roles, which it may take on at any time.
+async fn grants(session: &mut Session, is_mariadb: bool) -> Result<Vec<String>, Error> {
+    let mut grants = texts(session, "SHOW GRANTS").await?;
+    for role in roles(&grants) {
+        match grants_of_role(session, &role, is_mariadb).await {
+            Ok(found) => grants.extend(found),
+            Err(Error::Server(error)) => tracing::warn!(role, %error, "MySQL does not say what a role may do"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(grants)
+}
+
+/// What else the account may do in a role, as each server shows it to whom the role is granted.
+async fn grants_of_role(session: &mut Session, role: &str, is_mariadb: bool) -> Result<Vec<String>, Error> {
+    if !is_mariadb {
+        return texts(session, &format!("SHOW GRANTS FOR CURRENT_USER() USING {role}")).await;
+    }
+    session.run(&format!("SET ROLE {role}")).await?;
+    texts(session, "SHOW GRANTS").await
+}
+
+/// The roles that are granted, by `GRANT … TO …`, each as the server quotes it; several may stand in one grant.
+fn roles(grants: &[String]) -> Vec<String> {
+    let of_roles = |grant: &String| {
+        let (roles, _) = grant.strip_prefix("GRANT ")?.split_once(" TO ")?;
+        (!roles.contains(" ON ")).then(|| roles.to_owned())
+    };
+    grants.iter().filter_map(of_roles).collect()
+}
+
+fn health(open: &Open, names: &BTreeMap<Collection, LiveNames>, told: Told) -> Result<Health, MySqlError> {
+    let collections = Collection::ALL.into_iter().filter(|collection| collection.origin() == Origin::MySql);
+    let rows_of = |collection: Collection| {
+        let given = names.get(&collection).and_then(|names| names.name.as_deref());
+        Some(find_table(&told.tables, &table_names(collection, given))?.rows)
+    };
+    let counts = collections.map(|collection| (collection, rows_of(collection))).collect();
+    let there = from_iso(&told.time)
+        .ok_or_else(|| MySqlError::Answer { doing: DOING.to_owned(), why: "its time is none".to_owned() })?;
+    let (sent, received) = told.asked;
+    let warnings = [(may_write(&told.grants, &open.database), MAY_WRITE), (!told.is_encrypted, NOT_ENCRYPTED)];
+    Ok(Health {
+        place: place(open),
+        version: told.version,
         counts,
         latency: received.duration_since(sent).unwrap_or_default(),
         clock_ahead_millis: clock_ahead_millis(there / 1_000, sent, received),
         warnings: warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect(),
-    }))
+    })
 }
 
 /// Whether one of these `GRANT … ON … TO …` lets an account change the database.
@@ -139,6 +192,20 @@ mod tests {
             ("GRANT `reader`@`%` TO `writer`@`%`", false),
         ] {
             assert_eq!(may_write(&[grant.to_owned()], "chat"), expected, "{grant}");
+        }
+    }
+
+    #[test]
+    fn roles_are_told_from_rights() {
+        for (grant, role) in [
+            ("GRANT SELECT ON `chat`.* TO `reader`@`%`", None),
+            ("GRANT PROXY ON ''@'%' TO 'root'@'localhost' WITH GRANT OPTION", None),
+            ("SET DEFAULT ROLE `writer` FOR `reader`@`%`", None),
+            ("GRANT `writer`@`%`,`ops`@`10.%` TO `reader`@`%`", Some("`writer`@`%`,`ops`@`10.%`")),
+            ("GRANT `writer` TO `reader`@`%` WITH ADMIN OPTION", Some("`writer`")),
+            ("GRANT writer TO 'reader'@'%'", Some("writer")),
+        ] {
+            assert_eq!(roles(&[grant.to_owned()]), Vec::from_iter(role), "{grant}");
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod folder;
+mod health;
 mod media;
 mod mongodb;
 mod mysql;
