@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use mongodb::Collection;
 use mongodb::bson::Document;
@@ -10,10 +9,10 @@ use quickchat_testing::Bucket;
 use serde_json::Value;
 use url::Url;
 
-use crate::fixtures::{SAMPLE_AS_OF, job, make_sample, pipeline};
+use crate::fixtures::{SAMPLE_AS_OF, job, make_sample, pipeline, sample};
 use crate::forward::{Failure, Forwarder};
 use crate::lake::{Tables, assert_no_landing, difference};
-use crate::process::{etl, python, run, scratch};
+use crate::process::{Ended, etl, python, run, scratch};
 use crate::remote::Remote;
 use crate::s3::{assert_clean, media, tables, without_media};
 
@@ -35,25 +34,22 @@ pub struct LiveSystems {
 impl LiveSystems {
     /// Fills databases of their own with an export.
     pub fn with(exports: &Path) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let live = Self {
             exports: exports.to_owned(),
-            database: format!("quickchat_test_{}_{number}", std::process::id()),
+            database: unused_database(),
             mongodb: required("QUICKCHAT_TEST_MONGODB_URI"),
             mysql: required("QUICKCHAT_TEST_MYSQL_URL"),
         };
-        let loaded = run(&mut live.loader(&[])).expect(0).json();
+        let loaded = run(live.loader().arg(exports)).expect(0).json();
         for (name, counts) in loaded.as_object().unwrap() {
             assert_eq!(counts["refused"], 0, "lines of {name} that the server refused: {loaded}");
         }
         live
     }
 
-    fn loader(&self, options: &[&str]) -> Command {
-        let mut command = python("load_live.py", options);
-        command.arg(&self.exports).args(["--database", &self.database, "--mongodb", &self.mongodb]);
-        command.args(["--mysql", &self.mysql]);
+    fn loader(&self) -> Command {
+        let mut command = python::<&str>("load_live.py", &[]);
+        command.args(["--database", &self.database, "--mongodb", &self.mongodb, "--mysql", &self.mysql]);
         if let Ok(ca) = std::env::var("QUICKCHAT_TEST_MYSQL_CA") {
             command.args(["--ca", &ca]);
         }
@@ -80,6 +76,9 @@ impl LiveSystems {
         let server = format!("{}:{}", address.host_str().unwrap(), address.port().unwrap());
         let way = Forwarder::failing(&server, bytes, failure);
         address.set_port(Some(way.port)).unwrap();
+        if variable == "MONGODB_URI" {
+            address = only_this_way(address);
+        }
         (way, (name, address.to_string()))
     }
 
@@ -113,9 +112,23 @@ impl LiveSystems {
     }
 }
 
+/// A name that no server knows: one that runs longer than the tests keeps what was not removed.
+pub fn unused_database() -> String {
+    format!("quickchat_test_{}", uuid::Uuid::now_v7().simple())
+}
+
+/// The address of a MongoDB server that is reached by a way of the test's. A replica set tells where its members are, and
+/// the driver would go there.
+pub fn only_this_way(mut uri: Url) -> Url {
+    let pairs = uri.query_pairs().into_owned();
+    let kept: Vec<_> = pairs.filter(|(name, _)| name != "replicaSet" && name != "directConnection").collect();
+    uri.query_pairs_mut().clear().extend_pairs(kept).append_pair("directConnection", "true");
+    uri
+}
+
 impl Drop for LiveSystems {
     fn drop(&mut self) {
-        let ended = run(&mut self.loader(&["--drop"]));
+        let ended = run(self.loader().arg("--drop"));
         if ended.code != Some(0) && !std::thread::panicking() {
             panic!("{ended}");
         }
@@ -330,34 +343,133 @@ fn a_source_that_goes_away_in_the_middle_costs_a_run_and_no_row() {
     }
 }
 
+/// What the doctor found out about a system.
+#[track_caller]
+fn finding(doctor: &Ended, system: &str) -> Value {
+    let findings = doctor.json();
+    let found = findings.as_array().unwrap().iter().find(|finding| finding["system"] == system);
+    found.unwrap_or_else(|| panic!("nothing is said of {system}: {doctor}")).clone()
+}
+
+/// Fails unless a system was found in this state, and one of these is said of it.
+#[track_caller]
+fn assert_noted(finding: &Value, state: &str, parts: &[&str]) {
+    assert_eq!(finding["state"], state, "{finding}");
+    let notes: Vec<&str> = finding["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    let is_noted = |part: &&str| notes.iter().any(|note| note.contains(part));
+    assert!(parts.iter().any(is_noted), "{parts:?} are not noted: {finding}");
+}
+
 #[test]
 fn the_doctor_tells_what_works() {
     let folder = scratch("doctor");
     let exports = good_sample(&folder);
     let live = LiveSystems::with(&exports);
-    let lake = folder.join("lake");
-    let mut command = etl(&["doctor", "-o", "json", "--lake"]);
-    let findings = run(command.arg(&lake).arg("--exports").arg(&exports).envs(live.environment())).expect(0).json();
-    let of = |findings: &Value, system: &str| {
-        let found = findings.as_array().unwrap().iter().find(|finding| finding["system"] == system);
-        found.unwrap_or_else(|| panic!("nothing is said of {system}: {findings}")).clone()
-    };
-    assert_eq!(of(&findings, "cluster")["state"], "not_configured");
-    assert_eq!(of(&findings, "lake")["state"], "ok");
-    for (system, holds) in [("mongodb", "messages"), ("mysql", "auth_users")] {
-        let finding = of(&findings, system);
-        // Both test servers let their user write.
-        assert_eq!(finding["state"], "warning", "{finding}");
+    let mut doctor = etl(&["doctor", "-o", "json", "--lake"]);
+    doctor.arg(folder.join("lake")).arg("--exports").arg(&exports).envs(live.environment());
+    let doctor = run(&mut doctor).expect(0);
+    let of = |system| finding(&doctor, system);
+    assert_eq!(of("cluster")["state"], "not_configured");
+    assert_eq!(of("lake")["state"], "ok");
+    // Who loads a sample may write.
+    let may_write = [
+        ("mongodb", "messages", ["nobody is logged in: the server lets everyone", "this account may insert"]),
+        ("mysql", "auth_users", ["this account may change the database"; 2]),
+    ];
+    for (system, holds, parts) in may_write {
+        let finding = of(system);
+        assert_noted(&finding, "warning", &parts);
+        assert!(finding["place"].as_str().unwrap().ends_with(&format!("/{}", live.database)), "{finding}");
+        assert!(finding["version"].as_str().is_some_and(|version| version.contains('.')), "{finding}");
         assert!(finding["counts"][holds].as_u64().is_some_and(|count| count > 0), "{finding}");
         assert!(finding["latency_ms"].as_f64().is_some_and(|latency| latency > 0.0), "{finding}");
         assert!(finding["clock_ahead_ms"].as_i64().is_some_and(|ahead| ahead.abs() < 60_000), "{finding}");
     }
-    assert_eq!(of(&findings, "media")["state"], "ok");
-    let mut command = etl(&["doctor", "--lake"]);
-    let ended = run(command.arg(&lake).args(["--scheduler", "http://127.0.0.1:9"])).expect(4);
-    assert!(ended.stdout.contains("cluster: cannot reach the scheduler at df://127.0.0.1:9"), "{ended}");
-    let mut command = etl(&["doctor", "--lake"]);
-    let uri = "mongodb://reader:CANARY@127.0.0.1:9/?serverSelectionTimeoutMS=500";
-    let ended = run(command.arg(&lake).env("MONGODB_URI", uri)).expect(4);
-    assert!(ended.stdout.contains("mongodb: cannot reach MongoDB") && !ended.stdout.contains("CANARY"), "{ended}");
+    assert_eq!(of("media")["state"], "ok");
+}
+
+#[test]
+fn the_doctor_tells_what_a_run_would_miss() {
+    let folder = scratch("doctor-missing");
+    let live = LiveSystems::with(&good_sample(&folder));
+    let file = folder.join("quickchat-etl.toml");
+    let doctor = |optional: &str, code| {
+        let text = format!("[mongodb.calls]\nname = 'rings'{optional}\n[mysql.audit_logs]\nname = 'trail'{optional}\n");
+        std::fs::write(&file, text).unwrap();
+        let mut doctor = etl(&["doctor", "-o", "json", "--lake"]);
+        doctor.arg(folder.join("lake")).arg("--config").arg(&file).envs(live.environment());
+        let doctor = run(&mut doctor).expect(code);
+        [("mongodb", "calls"), ("mysql", "audit_logs")].map(|(system, missing)| {
+            let finding = finding(&doctor, system);
+            assert_eq!(finding["counts"][missing], Value::Null, "{finding}");
+            finding
+        })
+    };
+    let [mongodb, mysql] = doctor("", 4);
+    assert_noted(
+        &mongodb,
+        "failed",
+        &["it has no calls; if they are called otherwise there, say so under [mongodb.calls]"],
+    );
+    assert_noted(
+        &mysql,
+        "failed",
+        &["it has no audit_logs; if they are called otherwise there, say so under [mysql.audit"],
+    );
+    let [mongodb, mysql] = doctor("\noptional = true", 0);
+    assert_eq!((&mongodb["state"], &mysql["state"]), (&"warning".into(), &"warning".into()));
+}
+
+#[test]
+fn the_doctor_tells_what_cannot_be_reached() {
+    let folder = scratch("doctor-unreachable");
+    let lake = folder.join("lake");
+    let arguments = ["doctor", "--scheduler", "http://127.0.0.1:9", "--lake", lake.to_str().unwrap()];
+    let mut doctor = etl(&[&arguments[..], &["-o", "json"]].concat());
+    doctor.env("MONGODB_URI", "mongodb://reader:CANARY@127.0.0.1:9/chat?serverSelectionTimeoutMS=500");
+    doctor.env("MYSQL_URL", "mysql://reader:CANARY@127.0.0.1:9/accounts");
+    let doctor = run(&mut doctor).expect(4);
+    assert!(!doctor.stdout.contains("CANARY") && !doctor.stderr.contains("CANARY"), "{doctor}");
+    for (system, place, part) in [
+        ("cluster", "df://127.0.0.1:9", "cannot reach the scheduler at df://127.0.0.1:9"),
+        ("mongodb", "127.0.0.1:9/chat", "cannot reach MongoDB"),
+        ("mysql", "127.0.0.1:9/accounts", "cannot reach MySQL"),
+    ] {
+        let finding = finding(&doctor, system);
+        assert_noted(&finding, "failed", &[part]);
+        assert_eq!(finding["place"], place, "{finding}");
+    }
+    let doctor = run(&mut etl(&arguments)).expect(4);
+    assert!(doctor.stdout.contains("cluster: cannot reach the scheduler at df://127.0.0.1:9"), "{doctor}");
+}
+
+#[test]
+fn the_doctor_tells_that_a_cluster_has_no_executors() {
+    let remote = Remote::start("doctor-idle", 0);
+    let mut doctor = etl(&["doctor", "-o", "json", "--scheduler", &remote.url, "--lake"]);
+    let doctor = run(doctor.arg(scratch("doctor-idle-lake"))).expect(4);
+    let cluster = finding(&doctor, "cluster");
+    assert_noted(&cluster, "failed", &["no executor is there"]);
+    assert_eq!(cluster["version"], env!("CARGO_PKG_VERSION"), "{cluster}");
+    assert!(cluster["clock_ahead_ms"].as_i64().is_some_and(|ahead| ahead.abs() < 60_000), "{cluster}");
+}
+
+#[test]
+fn the_doctor_looks_at_exports_in_a_bucket() {
+    let bucket = Bucket::new();
+    bucket.upload(&sample().exports, "some/exports");
+    let (folder, location) = (scratch("doctor-bucket"), bucket.url("some/exports"));
+    let look = |environment: Vec<(&'static str, String)>| {
+        let mut doctor = etl(&["doctor", "-o", "json", "--exports", &location, "--lake"]);
+        finding(&run(doctor.arg(&folder).envs(environment)).expect(0), "exports")
+    };
+    let found = look(bucket.owner());
+    assert_noted(&found, "warning", &["these credentials may also write there"]);
+    assert_eq!((&found["place"], &found["counts"]["messages files"]), (&location.as_str().into(), &1.into()));
+    let reader = bucket.server.session(
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:Get*","s3:List*"],"Resource":["arn:aws:s3:::*"]}]}"#,
+    );
+    let found = look(bucket.environment(&bucket.server.endpoint, &reader));
+    assert_eq!(found["state"], "ok", "{found}");
+    assert_clean(&bucket);
 }
