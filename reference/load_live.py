@@ -1,6 +1,7 @@
 """Puts the documents and rows of an export folder into live systems, as the chat application would have them.
 
-    load_live.py EXPORT --database NAME [--mongodb URI] [--mysql URL --ca FILE] [--drop]
+    load_live.py EXPORT --database NAME [--mongodb URI] [--mysql URL --ca FILE]
+    load_live.py --drop --database NAME [--mongodb URI] [--mysql URL --ca FILE]
 
 The database is made if it is not there; with `--drop` it is removed instead of filled.
 
@@ -133,13 +134,15 @@ def connect_mysql(url, ca):
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("export", type=pathlib.Path)
+    parser.add_argument("export", type=pathlib.Path, nargs="?")
     parser.add_argument("--database", required=True)
     parser.add_argument("--mongodb")
     parser.add_argument("--mysql")
     parser.add_argument("--ca")
     parser.add_argument("--drop", action="store_true")
     given = parser.parse_args(arguments)
+    if (given.export is None) != given.drop:
+        parser.error("either an export to load or --drop is needed")
     counts = {}
     if given.mongodb:
         client = pymongo.MongoClient(given.mongodb)

@@ -7,14 +7,16 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use quickchat_testing::Bucket;
 use serde_json::Value;
 use url::Url;
 
 use crate::fixtures::{SAMPLE_AS_OF, job, make_sample};
 use crate::forward::{Asked, Forwarder, Requests, Verb};
+use crate::live::{only_this_way, required, unused_database};
 use crate::network::{Network, OUTSIDE};
 use crate::process::{Running, etl, program, python, run, scratch, until};
 
@@ -41,7 +43,7 @@ const COLLECTIONS: [&str; 3] = ["messages", "users", "conversations"];
 
 #[test]
 fn a_run_needs_the_scheduler_and_the_logs_and_neither_source_nor_data() {
-    let services = Services::of_environment();
+    let services = Services::new();
     let folder = scratch("namespaces");
     let (lake, loaded) = services.fill(&folder);
     let place = Place::start(&services, &folder);
@@ -174,12 +176,12 @@ impl Place {
         let sources = [SCHEDULER_DATA, EXECUTOR_DATA].map(|segment| Forwarder::of_tcp(outside(segment), &source));
 
         let mut command = start_scheduler(&network);
-        command.env("MONGODB_URI", services.mongodb_at(outside(SCHEDULER_DATA), sources[0].port));
+        command.envs(services.mongodb_at(outside(SCHEDULER_DATA), sources[0].port));
         command.envs(services.store_keys()).env("AWS_ENDPOINT_URL", scheduler_store.url());
         let scheduler = Running::start(&mut network.on(SCHEDULER, &command));
         let executors = EXECUTORS.map(|host| {
             let mut command = start_executor(&network, host, folder);
-            command.env("MONGODB_URI", services.mongodb_at(outside(EXECUTOR_DATA), sources[1].port));
+            command.envs(services.mongodb_at(outside(EXECUTOR_DATA), sources[1].port));
             command.envs(services.store_keys()).env("AWS_ENDPOINT_URL", executor_store.url());
             Running::start(&mut network.on(host, &command))
         });
@@ -278,33 +280,17 @@ fn start_executor(network: &Network, host: &str, folder: &Path) -> Command {
 /// What is the same for every way to the lake.
 const STORE: [(&str, &str); 2] = [("AWS_REGION", "us-east-1"), ("AWS_ALLOW_HTTP", "true")];
 
-/// Servers that run already, each on a port of 127.0.0.1.
+/// A database and a bucket on servers that run already, each on a port of 127.0.0.1. Removed when this is dropped.
 struct Services {
     mongodb: Url,
-    s3: Url,
-    access_key: String,
-    secret_key: String,
-    /// Of the database and of the bucket.
-    name: String,
+    database: String,
+    bucket: Bucket,
 }
 
 impl Services {
-    fn of_environment() -> Self {
-        let variable = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!(
-                    "{name} is not set: run the tests by scripts/test.sh, or start the servers by `scripts/services.sh start \
-                     mongodb s3` and set what it prints"
-                )
-            })
-        };
-        Self {
-            mongodb: variable("QUICKCHAT_TEST_MONGODB_URI").parse().unwrap(),
-            s3: variable("QUICKCHAT_TEST_S3_ENDPOINT").parse().unwrap(),
-            access_key: variable("QUICKCHAT_TEST_S3_ACCESS_KEY"),
-            secret_key: variable("QUICKCHAT_TEST_S3_SECRET_KEY"),
-            name: format!("namespaces-{}", uuid::Uuid::now_v7()),
-        }
+    fn new() -> Self {
+        let mongodb = required("QUICKCHAT_TEST_MONGODB_URI").parse().unwrap();
+        Self { mongodb, database: unused_database(), bucket: Bucket::new() }
     }
 
     /// Loads a sample into the source, and makes a lake with the table that comes from elsewhere. Gives the lake and how
@@ -312,50 +298,45 @@ impl Services {
     fn fill(&self, folder: &Path) -> (String, Value) {
         let exports = folder.join("exports");
         make_sample(&exports, &["--messages", "150", "--days", "30", "--bad-share", "0"]);
-        let mut command = python("load_live.py", &[exports.to_str().unwrap()]);
-        command.args(["--mongodb", self.mongodb.as_str(), "--database", &self.name]);
-        let loaded = run(&mut command).expect(0).json();
-        self.make_bucket();
-        let lake = format!("s3://{}/lake", self.name);
+        let loaded = run(self.loader().arg(&exports)).expect(0).json();
+        let lake = self.bucket.url("lake");
         let mut command = etl(&["run", "bronze.auth_users", "--as-of", SAMPLE_AS_OF, "--lake", &lake]);
         command.arg("--exports").arg(&exports);
-        command.envs(self.store_keys()).envs(STORE).env("AWS_ENDPOINT_URL", self.s3.as_str());
-        run(&mut command).expect(0);
+        run(command.envs(self.bucket.owner()).envs(STORE)).expect(0);
         (lake, loaded)
     }
 
-    fn make_bucket(&self) {
-        // By standard input: arguments are for everybody to see.
-        let user = format!("user = \"{}:{}\"\n", self.access_key, self.secret_key);
-        let url = self.s3.join(&self.name).unwrap();
-        let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--fail", "--config", "-", "--aws-sigv4", "aws:amz:us-east-1:s3"]);
-        command.args(["--request", "PUT", url.as_str()]).stdin(Stdio::piped());
-        let mut child = command.spawn().expect("curl is installed");
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), user.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success(), "the bucket {url} cannot be made");
+    fn loader(&self) -> Command {
+        python("load_live.py", &["--mongodb", self.mongodb.as_str(), "--database", &self.database])
     }
 
     fn store(&self) -> String {
-        host_and_port(&self.s3)
+        host_and_port(&self.bucket.server.endpoint.parse().unwrap())
     }
 
     fn store_keys(&self) -> [(&'static str, String); 2] {
-        [("AWS_ACCESS_KEY_ID", self.access_key.clone()), ("AWS_SECRET_ACCESS_KEY", self.secret_key.clone())]
+        let keys = &self.bucket.server.keys;
+        [("AWS_ACCESS_KEY_ID", keys.id.clone()), ("AWS_SECRET_ACCESS_KEY", keys.secret.clone())]
     }
 
-    /// The address of the source for whoever gets to it by a forwarder. A replica set would name its members as this
-    /// machine knows them.
-    fn mongodb_at(&self, address: Ipv4Addr, port: u16) -> String {
+    /// What tells whoever gets to the source by a forwarder where it is.
+    fn mongodb_at(&self, address: Ipv4Addr, port: u16) -> [(&'static str, String); 2] {
         let mut uri = self.mongodb.clone();
         uri.set_host(Some(&address.to_string())).unwrap();
         uri.set_port(Some(port)).unwrap();
-        uri.set_path(&self.name);
-        uri.set_query(Some("directConnection=true"));
-        uri.into()
+        [("MONGODB_URI", only_this_way(uri).into()), ("MONGODB_DATABASE", self.database.clone())]
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        let ended = run(self.loader().arg("--drop"));
+        if ended.code != Some(0) && !std::thread::panicking() {
+            panic!("{ended}");
+        }
     }
 }
 
 fn host_and_port(url: &Url) -> String {
-    format!("{}:{}", url.host_str().unwrap(), url.port().expect("the test's servers have ports of their own"))
+    format!("{}:{}", url.host_str().unwrap(), url.port_or_known_default().unwrap())
 }
