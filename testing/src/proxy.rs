@@ -117,9 +117,7 @@ impl Drop for FaultyProxy {
 impl Shared {
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         let Some((head, rest)) = read_head(&mut client)? else { return Ok(()) };
-        let mut first = head.lines().next().unwrap_or_default().split(' ');
-        let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-        let request = Request { method: method.to_owned(), target: target.to_owned() };
+        let request = request_of(&head);
         let body = read_body(&mut client, &head, rest)?;
         self.requests.lock().unwrap().push(request.clone());
         let fault = (self.rule.lock().unwrap())(&request);
@@ -175,8 +173,14 @@ fn answer(client: &mut TcpStream, status: u16, code: &str) -> std::io::Result<()
     client.shutdown(Shutdown::Write)
 }
 
+pub(crate) fn request_of(head: &str) -> Request {
+    let mut first = head.lines().next().unwrap_or_default().split(' ');
+    let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    Request { method: method.to_owned(), target: target.to_owned() }
+}
+
 /// Reads up to the empty line; gives the head with it, and what came after.
-fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+pub(crate) fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 << 10];
     loop {
@@ -191,7 +195,7 @@ fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)
     }
 }
 
-fn read_body(stream: &mut TcpStream, head: &str, mut body: Vec<u8>) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_body(stream: &mut TcpStream, head: &str, mut body: Vec<u8>) -> std::io::Result<Vec<u8>> {
     let length = header(head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     if body.len() < length {
         let begun = body.len();
