@@ -68,6 +68,11 @@ impl TableUrl {
         &self.0[..url::Position::BeforePath]
     }
 
+    /// The name of the bucket, if it is in one.
+    pub(crate) fn bucket(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
     /// The folder's path inside its object store.
     pub fn path(&self) -> Result<object_store::path::Path> {
         object_store::path::Path::from_url_path(self.0.path())
@@ -90,7 +95,7 @@ fn child(url: &Url, name: &str) -> Url {
 }
 
 fn parse_folder(text: &str) -> Result<Url> {
-    let refuse = |reason: &str| LakeError::Location { location: text.to_owned(), reason: reason.to_owned() };
+    let refuse = |reason: &str| refused(text, reason);
     if text.trim().is_empty() {
         return Err(refuse("it is empty"));
     }
@@ -100,30 +105,53 @@ fn parse_folder(text: &str) -> Result<Url> {
     };
     match scheme {
         "file" => {
+            check_address(scheme, rest)?;
             let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
             let path = url.to_file_path().map_err(|()| refuse("it names another host"))?;
             Url::from_directory_path(path).map_err(|()| refuse("it is no absolute path"))
         }
         "s3" | "s3a" | "s3n" => {
+            check_address(scheme, rest)?;
             let mut url = Url::parse(&format!("s3://{rest}")).map_err(|error| refuse(&error.to_string()))?;
             if url.host_str().is_none_or(str::is_empty) {
                 return Err(refuse("it names no bucket"));
             }
-            if !url.username().is_empty() || url.password().is_some() {
-                return Err(LakeError::Location {
-                    location: format!("{scheme}://…"),
-                    reason: "it holds credentials, which belong into AWS_* variables".to_owned(),
-                });
-            }
-            url.set_query(None);
-            url.set_fragment(None);
             if let Ok(mut segments) = url.path_segments_mut() {
                 segments.pop_if_empty().push("");
             }
             Ok(url)
         }
-        _ => Err(refuse("its scheme is not known")),
+        // What stands in the address of something else is not ours to show.
+        _ => Err(refused(&hidden(scheme), "its scheme is not known")),
     }
+}
+
+/// Refuses what a URL may have and a folder has not, before anything is parsed or shown: keys of the form
+/// `s3a://id:secret@bucket`, whose secret may hold a `/` and then look like a port and a path, and what a parser would
+/// cut off without a word. An `@` in the path of an address whose bucket has no `:` is part of a name.
+fn check_address(scheme: &str, rest: &str) -> Result<()> {
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') || (host.contains(':') && rest.contains('@')) {
+        return Err(refused(&hidden(scheme), "it holds credentials, which belong into AWS_* variables"));
+    }
+    if host.contains(':') {
+        return Err(refused(&hidden(scheme), "it names a port; the address of a server belongs into AWS_ENDPOINT_URL"));
+    }
+    if let Some((folder, _)) = rest.split_once(['?', '#']) {
+        let shown = format!("{scheme}://{folder}…");
+        return Err(refused(&shown, "a ? or # in a name must be written as %3F or %23"));
+    }
+    Ok(())
+}
+
+fn refused(location: &str, reason: &str) -> LakeError {
+    LakeError::Location { location: location.to_owned(), reason: reason.to_owned() }
+}
+
+/// An address of which nothing but the scheme may be shown.
+fn hidden(scheme: &str) -> String {
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    format!("{}://…", if is_scheme { scheme } else { "…" })
 }
 
 /// The absolute form of a path that need not exist, without `.` and `..`, so that one folder has one address.
@@ -172,10 +200,42 @@ mod tests {
 
     #[test]
     fn what_is_no_lake_is_refused_without_repeating_secrets() {
-        for text in ["", "  ", "ftp://host/x", "s3://", "file://host/x"] {
+        for text in ["", "  ", "ftp://host/x", "s3://", "s3:///x", "file://host/x", "s3://bucket:9000/x"] {
             assert!(LakeRoot::parse(text).is_err(), "{text:?}");
         }
-        let error = LakeRoot::parse("s3://key:hunter2@bucket/x").unwrap_err().to_string();
-        assert!(!error.contains("hunter2"), "{error}");
+        for text in [
+            "s3://key:hunter2@bucket/x",
+            "s3a://key:hun/ter2@bucket/x",
+            "s3a://key:123/hunter2@bucket/x",
+            "s3a://key:/hunter2@bucket",
+            "s3a://hunter2@bucket/x",
+            "s3a://key:hunter2/@/x",
+            "s3a://key:hunter2",
+            "s3n://key:hun?ter2@bucket/x",
+            "s3n://key:hun#ter2@bucket/x",
+            "s3://bucket/x?secret=hunter2",
+            "http://user:hunter2@host/x",
+            "https://host/x?signature=hunter2",
+            "file://user:hunter2@host/x",
+            "key:hunter2@s3://bucket",
+        ] {
+            let error = LakeRoot::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("ter2") && !error.contains("hun"), "{text}: {error}");
+        }
+        let error = LakeRoot::parse("s3a://key:hun/ter2@bucket/x").unwrap_err().to_string();
+        assert!(error.contains("\"s3a://…\": it holds credentials"), "{error}");
+    }
+
+    #[test]
+    fn no_part_of_a_name_is_cut_off() {
+        for text in ["s3://b/team#1/lake", "s3://b/team?1/lake", "s3://b#1", "file:///data/team#1/lake"] {
+            let error = LakeRoot::parse(text).unwrap_err().to_string();
+            assert!(error.contains("%3F or %23"), "{error}");
+        }
+        let path = |text: &str| LakeRoot::parse(text).unwrap().folder("t").path().unwrap().to_string();
+        assert_eq!(path("s3://b/team%231/a%3Fb"), "team#1/a?b/t");
+        assert_eq!(path("/data/team#1/a?b"), "data/team#1/a?b/t");
+        assert_eq!(path("file:///data/team%231"), "data/team#1/t");
+        assert_eq!(path("s3://b/me@work:8/x"), "me@work:8/x/t");
     }
 }
