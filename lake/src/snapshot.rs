@@ -259,13 +259,19 @@ impl Tables {
 
     async fn load(&self, table: &TableUrl, version: Option<u64>) -> Result<PinnedTable> {
         let log = Self::log_in(Arc::new(ReadOnce::new(self.stores.get(table.url())?)), table)?;
-        match Snapshot::try_new(log.as_ref(), version).await {
-            Ok(snapshot) => pinned(table, &log, &snapshot).await,
-            // delta-rs reports a missing table in several ways, depending on whether the folder, the log or its files
-            // are missing, so the log is looked for only now, which costs nothing when the table is there.
-            Err(_) if !self.has_log(table, &log).await? => Err(no_table(table)),
-            Err(error) => Err(LakeError::log("read the log", table, error)),
+        let open = || Snapshot::try_new(log.as_ref(), version);
+        let mut snapshot = open().await;
+        // delta-rs reports a missing table in several ways, depending on whether the folder, the log or its files are
+        // missing, so the log is looked for only now, which costs nothing when the table is there.
+        if snapshot.is_err() && !self.has_log(table, &log).await? {
+            return Err(no_table(table));
         }
+        // There is a log, so somebody has made the table between the two looks.
+        if matches!(snapshot, Err(DeltaTableError::NotATable(_))) {
+            snapshot = open().await;
+        }
+        let snapshot = snapshot.map_err(|error| LakeError::log("read the log", table, error))?;
+        pinned(table, &log, &snapshot).await
     }
 
     async fn has_log(&self, table: &TableUrl, log: &LogStoreRef) -> Result<bool> {
