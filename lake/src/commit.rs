@@ -10,7 +10,7 @@
 //! is lost.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitData, TransactionError};
@@ -32,12 +32,15 @@ pub const RUN_KEY: &str = "runId";
 /// How often a commit is put on top of versions that others added meanwhile before it gives up.
 const MAX_REBASES: usize = 16;
 
-/// How often a put is repeated that is neither there nor was refused for good. The store's client repeats what it can by
-/// itself, but not a conditional put without an answer.
-const MAX_REPEATS: u32 = 3;
+/// For how long a put is repeated that is neither there nor was refused for good. The store's client repeats what it can
+/// by itself, but not a conditional put without an answer. That one may still be under way in the store, which refuses
+/// others to the same name until it has come to an end.
+const REPEATING: Duration = Duration::from_secs(20);
 
 /// The pause before the first repetition; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Everything that becomes one version.
 #[derive(Debug, Clone)]
@@ -98,7 +101,7 @@ pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable
     let log = tables.log_store(table)?;
     let bytes = encode(table, base.is_none(), &commit)?;
     let mut version = base.map_or(0, |base| base.version + 1);
-    let (mut rebases, mut repeats) = (0, 0);
+    let (mut rebases, mut repeats) = (0, Repeats::default());
     while rebases < MAX_REBASES {
         let put = log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes.clone()), uuid::Uuid::now_v7()).await;
         let Err(error) = put else {
@@ -121,17 +124,36 @@ pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable
                 }
                 version += 1;
                 rebases += 1;
+                repeats = Repeats::default();
             }
             // S3 refuses a put also while another one to the same name is under way, which may fail yet.
-            None if repeats < MAX_REPEATS && (refused || may_pass(&error)) => {
-                tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(repeats)).await;
-                repeats += 1;
-            }
-            None if refused => return Err(vanished(table, version)),
+            None if (refused || may_pass(&error)) && repeats.wait().await => {}
+            None if refused => return Err(refused_and_not_there(table, version)),
             None => return Err(commit_error(table, error)),
         }
     }
     Err(LakeError::Conflict { table: table.to_string(), reason: format!("{MAX_REBASES} others came first") })
+}
+
+/// Repetitions of one put.
+#[derive(Default)]
+struct Repeats {
+    /// When the first put had failed, and the last pause.
+    begun: Option<(Instant, Duration)>,
+}
+
+impl Repeats {
+    /// Waits, and says whether to try again.
+    async fn wait(&mut self) -> bool {
+        let (since, pause) = match self.begun {
+            None => (Instant::now(), FIRST_PAUSE),
+            Some((since, _)) if since.elapsed() >= REPEATING => return false,
+            Some((since, pause)) => (since, LONGEST_PAUSE.min(pause * 2)),
+        };
+        self.begun = Some((since, pause));
+        tokio::time::sleep(pause).await;
+        true
+    }
 }
 
 /// Whether a put that is not there may be there when it is tried again. It is told apart from another's by its
@@ -140,9 +162,13 @@ fn may_pass(error: &TransactionError) -> bool {
     matches!(error, TransactionError::ObjectStore { source } if passes(source))
 }
 
-/// A version that stood in the way and cannot be read. To go on behind it would leave a hole in the log.
-fn vanished(table: &TableUrl, version: u64) -> LakeError {
-    LakeError::Conflict { table: table.to_string(), reason: format!("its version {version} was there and is gone") }
+/// A version that stands in the way and cannot be read. To go on behind it could leave a hole in the log.
+fn refused_and_not_there(table: &TableUrl, version: u64) -> LakeError {
+    let reason = format!(
+        "the store refuses its version {version} as one that is there, but does not have it; a put of it may still be \
+         under way, or somebody removes versions"
+    );
+    LakeError::Conflict { table: table.to_string(), reason }
 }
 
 fn commit_error(table: &TableUrl, error: TransactionError) -> LakeError {
