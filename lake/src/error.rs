@@ -38,13 +38,15 @@ pub enum LakeError {
         /// What is wrong, and what to do.
         why: String,
     },
-    /// The store overwrites where it was told to create, so commits to it could be lost.
+    /// The store does not create an object if and only if there is none, so commits to it could be lost.
     #[error(
-        "the object store {store} overwrote an object that it was told to create only if there was none; two writers would lose each other's versions, so nothing is written. Use a store that honours the condition `If-None-Match: *`, or have what stands before it pass the condition on"
+        "the object store {store} {found}; two writers would lose each other's versions, so nothing is written. Use a store that honours the condition `If-None-Match: *`, or have what stands before it pass the condition on"
     )]
     Unconditional {
         /// Scheme and authority.
         store: String,
+        /// What the store does instead.
+        found: &'static str,
     },
     /// Reading or writing an object failed.
     #[error("cannot {action} {path}: {source}")]

@@ -47,7 +47,7 @@ use gate::Gate;
 
 use crate::commit::TransactionId;
 use crate::snapshot::Tables;
-use crate::write::{FILE_BYTES, Receipts, WriteNode, WriteSpec};
+use crate::write::{FILE_BYTES, Receipts, Sink, WriteNode, WriteSpec};
 use crate::{LakeError, Result};
 
 /// Runs logical plans on a cluster.
@@ -157,7 +157,14 @@ impl Lake {
         DataFrame::new(self.session.clone(), plan)
     }
 
+    /// Runs a query, and has its rows written where `spec` says.
     pub(crate) async fn write(&self, rows: DataFrame, spec: WriteSpec) -> Result<Receipts> {
+        for output in &spec.outputs {
+            // Sources are read, and files written, for nothing if no version can be made of them in the end.
+            if let Sink::Files(files) = &output.sink {
+                self.tables.stores().ensure_creates_once(&files.folder).await?;
+            }
+        }
         let label = spec.name.clone();
         let table = label.clone();
         let plan = WriteNode::try_new(rows.into_unoptimized_plan(), Arc::new(spec))

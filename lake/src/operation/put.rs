@@ -51,6 +51,7 @@ pub struct Put<'a> {
 ///
 /// Another writer's commit in between is answered by another attempt on the newer version.
 pub async fn put(tables: &Tables, put: &Put<'_>, note: &CommitNote<'_>) -> Result<u64> {
+    tables.stores().ensure_creates_once(&put.target.url).await?;
     let mut reason = String::new();
     for _ in 0..ATTEMPTS {
         let base = tables.latest(&put.target.url).await?;

@@ -23,16 +23,30 @@ const REDIRECTS: [&str; 2] = ["Received redirect without LOCATION", "error follo
 /// What it says of a request that it cannot make.
 const UNSENDABLE: &str = "builder error";
 
+/// The store's word for a request that it cannot do, whoever asks.
+const NOT_IMPLEMENTED: &str = "NotImplemented";
+
 /// An explained failure of a store.
 #[derive(Debug)]
 struct Fault {
-    passes: bool,
+    kind: Kind,
     words: String,
+}
+
+/// What can be done about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Trying again later.
+    Passing,
+    /// Nothing before somebody changes something.
+    Refused,
+    /// Nothing with this store: it does not know such a request.
+    Unknown,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", if self.passes { PASSING } else { REFUSED }, self.words)
+        write!(f, "{}: {}", if self.kind == Kind::Passing { PASSING } else { REFUSED }, self.words)
     }
 }
 
@@ -41,7 +55,13 @@ impl std::error::Error for Fault {}
 /// Whether a failure may pass, as far as the store's client tells.
 pub(crate) fn passes(error: &Error) -> bool {
     let Error::Generic { source, .. } = error else { return false };
-    source.downcast_ref::<Fault>().is_some_and(|fault| fault.passes)
+    source.downcast_ref::<Fault>().is_some_and(|fault| fault.kind == Kind::Passing)
+}
+
+/// Whether a store said that it does not know such a request.
+pub(super) fn is_unknown(error: &Error) -> bool {
+    let Error::PermissionDenied { source, .. } = error else { return false };
+    source.downcast_ref::<Fault>().is_some_and(|fault| fault.kind == Kind::Unknown)
 }
 
 /// Whether an error says, anywhere in its words or those of its causes, that a store failed for now.
@@ -74,11 +94,11 @@ pub(super) fn explain(bucket: &str, error: Error) -> Error {
         _ => {}
     }
     let text = chain(&error);
-    let code = between(&text, "<Code>", "</Code>").unwrap_or_default();
+    let code = code(&text);
     match error {
         Error::NotFound { .. } if code != "NoSuchBucket" => error,
         Error::Generic { store, .. } if may_pass(&text, code) => {
-            Error::Generic { store, source: Box::new(Fault { passes: true, words: readable(&text) }) }
+            Error::Generic { store, source: Box::new(Fault { kind: Kind::Passing, words: readable(&text) }) }
         }
         Error::PermissionDenied { path, .. } => refused(path, bucket, &text, code),
         // Whoever looks for credentials has said already what to do.
@@ -91,16 +111,21 @@ pub(super) fn explain(bucket: &str, error: Error) -> Error {
     }
 }
 
-/// A refusal by the process itself, before any request: there are no credentials.
-pub(super) fn no_credentials(bucket: &str, why: impl fmt::Display) -> Error {
-    let words = format!("{why}");
-    Error::Unauthenticated { path: bucket.to_owned(), source: Box::new(Fault { passes: false, words }) }
+/// A refusal before any request: there are no credentials.
+pub(super) fn no_credentials(bucket: &str, words: String) -> Error {
+    Error::Unauthenticated { path: bucket.to_owned(), source: Box::new(Fault { kind: Kind::Refused, words }) }
 }
 
-/// A failure of what gives credentials, which may answer later.
-pub(super) fn silent(why: &str) -> Error {
-    let words = format!("this machine's metadata service gives no credentials any more ({why})");
-    Error::Generic { store: "S3", source: Box::new(Fault { passes: true, words }) }
+/// A failure of what gives credentials, which may give some later.
+pub(super) fn no_credentials_now(words: String) -> Error {
+    Error::Generic { store: "S3", source: Box::new(Fault { kind: Kind::Passing, words }) }
+}
+
+/// The words of a failure that is not explained yet, and whether it may pass.
+pub(super) fn heard(error: &Error) -> (String, bool) {
+    let text = chain(error);
+    let passes = may_pass(&text, code(&text));
+    (readable(&text), passes)
 }
 
 fn refused(path: String, bucket: &str, text: &str, code: &str) -> Error {
@@ -108,7 +133,9 @@ fn refused(path: String, bucket: &str, text: &str, code: &str) -> Error {
         Some(advice) => format!("{advice} ({})", readable(text)),
         None => readable(text),
     };
-    Error::PermissionDenied { path, source: Box::new(Fault { passes: false, words }) }
+    let unknown = code == NOT_IMPLEMENTED || status(text) == Some(501);
+    let kind = if unknown { Kind::Unknown } else { Kind::Refused };
+    Error::PermissionDenied { path, source: Box::new(Fault { kind, words }) }
 }
 
 /// What to do about a refusal.
@@ -144,16 +171,37 @@ fn advice(bucket: &str, text: &str, code: &str) -> Option<String> {
 
 /// Whether a failure without a class of its own is one of the moment.
 fn may_pass(text: &str, code: &str) -> bool {
-    const SERVERS_TROUBLE: [&str; 5] =
-        ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling"];
+    // The last is the token service's, when it cannot ask who vouches for a process.
+    const SERVERS_TROUBLE: [&str; 6] =
+        ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling", "IDPCommunicationError"];
     if SERVERS_TROUBLE.iter().any(|known| code.starts_with(known)) {
         return true;
     }
-    match between(text, "status code: ", " ").and_then(|status| status.get(..3)?.parse::<u16>().ok()) {
+    if code == NOT_IMPLEMENTED {
+        return false;
+    }
+    match status(text) {
+        Some(501) => false,
         Some(status) => status >= 500 || status == 429 || status == 408,
         // No answer at all, or a part of one. What cannot even be sent will not pass.
         None => code.is_empty() && !text.contains(UNSENDABLE) && !is_redirect(text),
     }
+}
+
+/// The status of the answer that a failure is about.
+fn status(text: &str) -> Option<u16> {
+    between(text, "status code: ", " ")?.get(..3)?.parse().ok()
+}
+
+/// The store's own word for what is wrong, empty if it has none. One answer tells of all objects that were to be
+/// deleted; of that the client leaves no XML.
+fn code(text: &str) -> &str {
+    let of_one_object = || {
+        let (_, told) = text.split_once("DeleteObjects request failed for key ")?;
+        let (_, code) = told.rsplit_once("(code: ")?;
+        code.split_once(')').map(|(code, _)| code)
+    };
+    between(text, "<Code>", "</Code>").or_else(of_one_object).unwrap_or_default()
 }
 
 fn is_redirect(text: &str) -> bool {
@@ -177,7 +225,7 @@ fn chain(error: &Error) -> String {
 
 /// A text in which the store's XML is replaced by the two things in it that say something.
 fn readable(text: &str) -> String {
-    let Some(start) = ["<?xml", "<Error>"].iter().filter_map(|tag| text.find(tag)).min() else {
+    let Some(start) = ["<?xml", "<ErrorResponse", "<Error>"].iter().filter_map(|tag| text.find(tag)).min() else {
         return text.to_owned();
     };
     let end = text.rfind('>').map_or(text.len(), |last| last + 1).max(start);
@@ -208,6 +256,7 @@ mod tests {
             "HTTP error: error sending request",
             "Error performing GET http://s3/b/redirects/of/users.parquet: HTTP error: error sending request",
             "HTTP error: request or response body error: connection reset",
+            "DeleteObjects request failed for key a (code: AccessDenied)/b: Reduce your rate. (code: SlowDown)",
         ] {
             let explained = explain("b", generic(passing));
             assert!(passes(&explained) && tells_of_passing_fault(&explained), "{passing}");
@@ -217,10 +266,33 @@ mod tests {
             "Server returned non-2xx status code: 404 Not Found: <Error><Code>NoSuchBucket</Code></Error>",
             "Received redirect without LOCATION",
             "builder error: URL scheme is not allowed",
+            "Server returned non-2xx status code: 501 Not Implemented: ",
+            "DeleteObjects request failed for key a/b: Access Denied (code: AccessDenied)",
         ] {
             let explained = explain("b", generic(staying));
             assert!(!passes(&explained) && tells_of_refusal(&explained), "{staying}");
         }
+    }
+
+    #[test]
+    fn what_a_store_does_not_know_is_told_from_what_it_does_not_allow() {
+        for (words, unknown) in [
+            ("status code: 501 Not Implemented: <Error><Code>NotImplemented</Code></Error>", true),
+            ("status code: 501 Not Implemented: no XML", true),
+            ("status code: 400 Bad Request: <Error><Code>NotImplemented</Code></Error>", true),
+            ("status code: 403 Forbidden: <Error><Code>AccessDenied</Code></Error>", false),
+        ] {
+            let explained = explain("b", generic(words));
+            assert!(tells_of_refusal(&explained), "{words}");
+            assert_eq!(is_unknown(&explained), unknown, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_to_delete_one_object_of_many_says_what_to_do() {
+        let refused = generic("DeleteObjects request failed for key a/b: Access Denied (code: AccessDenied)");
+        let text = explain("bucket", refused).to_string();
+        assert!(text.contains("s3:DeleteObject") && text.contains("bucket"), "{text}");
     }
 
     #[test]

@@ -6,13 +6,21 @@
 //! and a second HTTP client, minutes of compile time, for laptops only; in a cluster credentials come from the platform.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The settings of one profile, keys in lower case. `config` gives what `credentials` does not.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Profile {
     pub(super) name: String,
     settings: BTreeMap<String, String>,
+}
+
+/// One of the files.
+#[derive(Debug)]
+pub(super) struct ProfileFile {
+    pub(super) path: PathBuf,
+    /// Whether somebody has asked for it. In a container the usual place may be a folder that nobody may enter.
+    pub(super) asked_for: bool,
 }
 
 /// A profile that cannot be used.
@@ -37,18 +45,22 @@ pub(super) enum ProfileError {
 
 impl Profile {
     /// The named profile, or the one that is called `default`, if it is there.
-    pub(super) fn find(name: Option<&str>, credentials: &Path, config: &Path) -> Result<Option<Self>, ProfileError> {
+    pub(super) fn find(
+        name: Option<&str>,
+        credentials: &ProfileFile,
+        config: &ProfileFile,
+    ) -> Result<Option<Self>, ProfileError> {
         let wanted = name.unwrap_or("default");
-        let own = section(&read(credentials)?, wanted);
-        let more = read(config)?;
+        let own = section(&credentials.read()?, wanted);
+        let more = config.read()?;
         let more = section(&more, &format!("profile {wanted}")).or_else(|| section(&more, wanted));
         if own.is_none() && more.is_none() {
             return match name {
                 None => Ok(None),
                 Some(name) => Err(ProfileError::Missing {
                     name: name.to_owned(),
-                    credentials: credentials.to_owned(),
-                    config: config.to_owned(),
+                    credentials: credentials.path.clone(),
+                    config: config.path.clone(),
                 }),
             };
         }
@@ -88,11 +100,18 @@ impl Profile {
     }
 }
 
-fn read(path: &Path) -> Result<String, ProfileError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(source) => Err(ProfileError::Read { path: path.to_owned(), source }),
+impl ProfileFile {
+    /// Its text; none if it is not there, or nobody has asked for it and it cannot be read.
+    fn read(&self) -> Result<String, ProfileError> {
+        match std::fs::read_to_string(&self.path) {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) if !self.asked_for => {
+                tracing::debug!(path = %self.path.display(), %error, "a file of AWS profiles is passed over");
+                Ok(String::new())
+            }
+            Err(source) => Err(ProfileError::Read { path: self.path.clone(), source }),
+        }
     }
 }
 
@@ -125,10 +144,12 @@ mod tests {
 
     fn find(name: Option<&str>, credentials: &str, config: &str) -> Result<Option<Profile>, ProfileError> {
         let folder = tempfile::tempdir().unwrap();
-        let (first, second) = (folder.path().join("credentials"), folder.path().join("config"));
-        std::fs::write(&first, credentials).unwrap();
-        std::fs::write(&second, config).unwrap();
-        Profile::find(name, &first, &second)
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            ProfileFile { path, asked_for: true }
+        };
+        Profile::find(name, &file("credentials", credentials), &file("config", config))
     }
 
     const CREDENTIALS: &str = "# mine\n[default]\naws_access_key_id = A\naws_secret_access_key=B # old\n\n[ work ]\n\
@@ -153,6 +174,23 @@ mod tests {
         assert_eq!(find(None, "", "").unwrap(), None);
         let error = find(Some("other"), CREDENTIALS, CONFIG).unwrap_err().to_string();
         assert!(error.contains("\"other\"") && error.contains("AWS_PROFILE"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_matters_only_when_it_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = ProfileFile { path: folder.path().join("config"), asked_for: true };
+        std::fs::write(&config.path, CONFIG).unwrap();
+        // What is below a file cannot be read, and neither can a folder.
+        for path in [config.path.join("credentials"), folder.path().to_owned()] {
+            let profile = |asked_for| Profile::find(None, &ProfileFile { path: path.clone(), asked_for }, &config);
+            let found = profile(false).unwrap().unwrap();
+            assert_eq!(found.setting("region"), Some("eu-west-1"));
+            let error = profile(true).unwrap_err().to_string();
+            assert!(error.contains("AWS_SHARED_CREDENTIALS_FILE"), "{error}");
+        }
+        let missing = ProfileFile { path: folder.path().join("none"), asked_for: true };
+        assert!(Profile::find(None, &missing, &config).is_ok());
     }
 
     #[test]

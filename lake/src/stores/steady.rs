@@ -5,7 +5,8 @@
 //! - repeat a deletion of several objects whose answer was lost,
 //! - know that an upload is complete when the answer to its completion is cut, or when the completion was repeated and
 //!   the store no longer knows the upload,
-//! - abort an upload that is dropped without a word.
+//! - abort an upload that is dropped without a word,
+//! - tell keys that begin with a `/` from others, see [`super::rooted`].
 //!
 //! All of that is done here. What then still fails is explained, see [`super::fault`]. A conditional put is not
 //! repeated: whether the first one was lost is for the caller to find out, who knows what it wrote.
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -27,6 +29,7 @@ use object_store::{
 };
 
 use super::fault::{explain, passes};
+use super::rooted::Rooted;
 
 /// How often a request is repeated here: for answers that were cut, of which four in a row are no accident.
 const REPEATS: u32 = 3;
@@ -37,17 +40,39 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A request that took so long was repeated by the client already, until its own time was over.
 const LONG: Duration = Duration::from_secs(20);
 
+/// How long it is waited for an upload whose completion was not heard of. The client has waited for a minute already.
+const COMPLETION: Duration = Duration::from_secs(15);
+
 /// Keys in one request for deletion, the most that S3 takes.
 const KEYS_PER_DELETION: usize = 1000;
 
 pub(super) struct SteadyStore {
     inner: Arc<dyn ObjectStore>,
+    rooted: Arc<Rooted>,
     bucket: Arc<str>,
 }
 
 impl SteadyStore {
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, bucket: &str) -> Self {
-        Self { inner, bucket: bucket.into() }
+    pub(super) fn of_s3(client: AmazonS3, bucket: &str) -> Self {
+        Self::new(Arc::new(client.clone()), Rooted::new(Arc::new(client)), bucket)
+    }
+
+    fn new(inner: Arc<dyn ObjectStore>, rooted: Rooted, bucket: &str) -> Self {
+        Self { inner, rooted: Arc::new(rooted), bucket: bucket.into() }
+    }
+
+    /// A listing that is begun only when its keys can be told apart.
+    fn checked(
+        &self,
+        prefix: Option<&Path>,
+        listing: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        if prefix.is_some_and(|prefix| !prefix.as_ref().is_empty()) {
+            return listing;
+        }
+        let (rooted, bucket) = (Arc::clone(&self.rooted), Arc::clone(&self.bucket));
+        let check = async move { steadily(&bucket, || rooted.check().boxed()).await };
+        check.map_ok(move |()| listing).try_flatten_stream().boxed()
     }
 }
 
@@ -113,16 +138,16 @@ impl ObjectStore for SteadyStore {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        // An upload of whose beginning nobody hears stays open; a bucket's rules can end such after some days.
-        let begin = || self.inner.put_multipart_opts(location, options.clone());
-        let inner = steadily(&self.bucket, begin).await?;
-        Ok(Box::new(Upload {
-            inner: Some(inner),
-            store: Arc::clone(&self.inner),
-            bucket: Arc::clone(&self.bucket),
-            location: location.clone(),
-            bytes: 0,
-        }))
+        let (store, bucket, location) = (Arc::clone(&self.inner), Arc::clone(&self.bucket), location.clone());
+        // In a task of its own: if the caller is cancelled meanwhile, it still hears of the upload, and aborts it. One of
+        // whose beginning nobody hears stays open; a bucket's rules can end such after some days.
+        let begun = tokio::spawn(async move {
+            let begin = || store.put_multipart_opts(&location, options.clone());
+            let inner = steadily(&bucket, begin).await?;
+            Ok(Upload { inner: Some(inner), store, bucket, location, bytes: 0 })
+        });
+        let upload: Result<Upload> = begun.await?;
+        Ok(Box::new(upload?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -159,11 +184,11 @@ impl ObjectStore for SteadyStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        Listing::new(self, prefix, None).stream()
+        self.checked(prefix, Listing::new(self, prefix, None).stream())
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        Listing::new(self, prefix, Some(offset)).stream()
+        self.checked(prefix, Listing::new(self, prefix, Some(offset)).stream())
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -203,7 +228,6 @@ struct Listing {
     last: Option<Path>,
     /// Stores that list in no order (directory buckets) have no "behind"; there only the first page is asked for again.
     ascends: bool,
-    attempts: Attempts,
 }
 
 impl Listing {
@@ -215,7 +239,6 @@ impl Listing {
             open: stream::empty().boxed(),
             last: offset.cloned(),
             ascends: true,
-            attempts: Attempts::begin(),
         };
         listing.reopen();
         listing
@@ -237,17 +260,18 @@ impl Listing {
     }
 
     async fn next(&mut self) -> Option<Result<ObjectMeta>> {
+        // Not before: whoever takes his time between two objects shall not lose the repetition of the next page.
+        let mut attempts = Attempts::begin();
         loop {
             match self.open.next().await? {
                 Ok(object) => {
                     self.ascends &= self.last.as_ref().is_none_or(|last| *last < object.location);
                     self.last = Some(object.location.clone());
-                    self.attempts = Attempts::begin();
                     return Some(Ok(object));
                 }
                 Err(error) => {
                     let error = explain(&self.bucket, error);
-                    if !self.ascends || !self.attempts.again(&error).await {
+                    if !self.ascends || !attempts.again(&error).await {
                         self.open = stream::empty().boxed();
                         return Some(Err(error));
                     }
@@ -286,15 +310,19 @@ impl Upload {
 /// client forgets the parts with the first try, within which it has repeated the request itself. Names of objects that
 /// are uploaded in parts are unique, so one of that name and size is this one.
 async fn found_complete(store: &Arc<dyn ObjectStore>, location: &Path, bytes: u64) -> Option<PutResult> {
-    for repeat in 0..=REPEATS {
-        match store.head(location).await {
-            Ok(found) if found.size == bytes => {
-                return Some(PutResult { e_tag: found.e_tag, version: found.version });
+    let look = async {
+        for repeat in 0..=REPEATS {
+            match store.head(location).await {
+                Ok(found) if found.size == bytes => {
+                    return Some(PutResult { e_tag: found.e_tag, version: found.version });
+                }
+                _ => tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(repeat)).await,
             }
-            _ => tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(repeat)).await,
         }
-    }
-    None
+        None
+    };
+    // A look at a server that does not answer would else be as long as the client's patience, each time.
+    tokio::time::timeout(COMPLETION, look).await.ok().flatten()
 }
 
 #[async_trait]
@@ -339,5 +367,151 @@ impl Drop for Upload {
                 tracing::warn!(%bucket, %location, %error, "an upload that was given up could not be aborted");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::RetryConfig;
+    use object_store::aws::AmazonS3Builder;
+    use object_store::memory::InMemory;
+    use quickchat_testing::{Answer, Request, StandIn};
+
+    use super::*;
+
+    /// A bucket at a stand-in, by a client that repeats nothing by itself.
+    fn bucket(rule: impl FnMut(&Request) -> Option<Answer> + Send + 'static) -> (SteadyStore, StandIn) {
+        let server = StandIn::start(rule);
+        let client = AmazonS3Builder::new()
+            .with_bucket_name("bucket")
+            .with_endpoint(server.endpoint())
+            .with_allow_http(true)
+            .with_access_key_id("id")
+            .with_secret_access_key("secret")
+            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
+        (SteadyStore::of_s3(client.build().unwrap(), "bucket"), server)
+    }
+
+    fn delete_result(code: &str) -> Answer {
+        let refused = format!("<Error><Key>b</Key><Code>{code}</Code><Message>m</Message></Error>");
+        (200, format!("<DeleteResult><Deleted><Key>a</Key></Deleted>{refused}</DeleteResult>"))
+    }
+
+    async fn delete_two(store: &SteadyStore) -> Vec<Result<Path>> {
+        let paths = ["a", "b"].map(|path| Ok(Path::from(path)));
+        store.delete_stream(stream::iter(paths).boxed()).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_is_refused_for_one_object_is_not_repeated() {
+        let (store, server) = bucket(|_| Some(delete_result("AccessDenied")));
+        let deleted = delete_two(&store).await;
+        assert_eq!(deleted[0].as_ref().unwrap(), &Path::from("a"));
+        let error = deleted[1].as_ref().unwrap_err();
+        assert!(error.to_string().contains("allow them s3:ListBucket"), "{error}");
+        assert!(!passes(error));
+        assert_eq!(server.take_requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_fails_for_now_for_one_object_is_repeated() {
+        let mut first = true;
+        let (store, server) = bucket(move |_| match std::mem::take(&mut first) {
+            true => Some(delete_result("SlowDown")),
+            false => Some((200, "<DeleteResult><Deleted><Key>b</Key></Deleted></DeleteResult>".to_owned())),
+        });
+        assert!(delete_two(&store).await.iter().all(Result::is_ok));
+        assert_eq!(server.take_requests().len(), 2);
+    }
+
+    /// The answer to a listing with these keys.
+    fn page(keys: &[&str]) -> Answer {
+        let object = |key: &&str| {
+            format!(
+                "<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+            )
+        };
+        let objects: String = keys.iter().map(object).collect();
+        (200, format!("<ListBucketResult>{objects}</ListBucketResult>"))
+    }
+
+    fn asks_for_rooted(request: &Request) -> bool {
+        request.target.contains("prefix=%2F&")
+    }
+
+    #[tokio::test]
+    async fn a_whole_bucket_with_keys_that_begin_with_a_slash_is_not_listed() {
+        for keys in [["/z.jpg"], ["/"], ["//z.jpg"]] {
+            let (store, server) = bucket(move |request| match asks_for_rooted(request) {
+                true => Some(page(&keys)),
+                false => Some(page(&["a"])),
+            });
+            let offset = Path::from("a");
+            for listing in [store.list(None), store.list_with_offset(Some(&Path::default()), &offset)] {
+                let error = listing.try_collect::<Vec<_>>().await.unwrap_err();
+                assert!(matches!(error, Error::InvalidPath { .. }), "{error:?}");
+                assert!(error.to_string().contains("empty path segment"), "{error}");
+            }
+            assert!(server.take_requests().iter().all(asks_for_rooted));
+            // Below a folder there are none.
+            let folder: Vec<_> = store.list(Some(&Path::from("folder"))).try_collect().await.unwrap();
+            assert_eq!(folder.len(), 1);
+            assert!(!server.take_requests().iter().any(asks_for_rooted));
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_that_begin_with_a_slash_are_asked_for_once() {
+        let (store, server) = bucket(|request| match asks_for_rooted(request) {
+            true => Some(page(&[])),
+            false => Some(page(&["a", "b"])),
+        });
+        for _ in 0..3 {
+            let found: Vec<_> = store.list(None).map_ok(|object| object.location).try_collect().await.unwrap();
+            assert_eq!(found, [Path::from("a"), Path::from("b")]);
+        }
+        let requests = server.take_requests();
+        assert_eq!(requests.len(), 4, "{requests:?}");
+        let first: Vec<&Request> = requests.iter().filter(|request| asks_for_rooted(request)).collect();
+        assert_eq!(first, [&requests[0]]);
+        assert!(requests[0].target.contains("max-keys=1"), "{requests:?}");
+    }
+
+    #[tokio::test]
+    async fn a_page_is_asked_for_again_however_long_the_last_one_was_looked_at() {
+        let (store, server) = bucket(|request| match request.target.as_str() {
+            target if target.contains("continuation-token=") => Some((503, String::new())),
+            target if target.contains("start-after=") => Some(page(&["folder/b"])),
+            _ => {
+                let (status, body) = page(&["folder/a"]);
+                let more = "<NextContinuationToken>t</NextContinuationToken></ListBucketResult>";
+                Some((status, body.replace("</ListBucketResult>", more)))
+            }
+        });
+        let mut listing = store.list(Some(&Path::from("folder")));
+        assert_eq!(listing.next().await.unwrap().unwrap().location, Path::from("folder/a"));
+        tokio::time::sleep(LONG + Duration::from_secs(1)).await;
+        assert_eq!(listing.next().await.unwrap().unwrap().location, Path::from("folder/b"));
+        assert!(listing.next().await.is_none());
+        assert_eq!(server.take_requests().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_completion_was_not_heard_of_is_looked_for_within_bounds() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let location = Path::from("a");
+        let put = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            store.put(&location, "abc".into()).await.unwrap();
+        };
+        let (found, ()) = tokio::join!(found_complete(&store, &location, 3), put);
+        assert!(found.is_some());
+        assert!(found_complete(&store, &location, 4).await.is_none(), "it is another one");
+
+        let (silent, _server) = bucket(|_| None);
+        let began = Instant::now();
+        let silent: Arc<dyn ObjectStore> = Arc::new(silent);
+        assert!(found_complete(&silent, &location, 3).await.is_none());
+        assert!(began.elapsed() < COMPLETION + Duration::from_secs(3), "{:?}", began.elapsed());
     }
 }

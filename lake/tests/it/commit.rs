@@ -10,11 +10,11 @@ use deltalake::kernel::{Action, Add};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::future::BoxFuture;
 use quickchat_lake::commit::{Commit, Outcome, ReadSet, commit};
-use quickchat_lake::operation::{QueryRunner, Scope, Target};
+use quickchat_lake::operation::{CommitNote, Put, QueryRunner, Scope, Target, Written, put};
 use quickchat_lake::{ErrorClass, LakeError};
 use serde_json::{Map, Value, json};
 
-use crate::fixtures::{Bench, actions, day, days, event, events, reading, readings, sorted};
+use crate::fixtures::{Bench, actions, batch, day, days, event, events, reading, readings, sorted};
 use crate::store::{Fault, Request};
 
 /// Whether a request puts a version into a log.
@@ -147,15 +147,97 @@ async fn where_objects_are_overwritten_nothing_is_written() {
     assert!(matches!(&error, LakeError::Unconditional { .. }), "{error:?}");
     assert_eq!(error.class(), ErrorClass::User);
     assert!(error.to_string().contains("s3://test overwrote"), "{error}");
-    let left: Vec<String> = bench.store.objects().await;
-    assert!(left.iter().all(|path| path.ends_with(".parquet")), "no version, no probe: {left:?}");
-    // It is tried again when somebody has mended the store.
-    bench.store.clear_rule();
-    bench.replace(&target, Scope::Table, &[event("a", "2026-01-01", 1)]).await.unwrap();
-    // And then no more.
+    assert_eq!(bench.store.objects().await, [""; 0]);
+    assert!(bench.runner.take_runs().is_empty(), "no source was read");
+    // What was found out holds for the process, whatever it does.
     bench.store.take_requests();
-    bench.replace(&target, Scope::Table, &[event("b", "2026-01-01", 1)]).await.unwrap();
+    let rows = [event("a", "2026-01-01", 1)];
+    let errors = [
+        bench.replace(&target, Scope::Table, &rows).await.unwrap_err(),
+        bench.upsert(&target, &rows).await.unwrap_err(),
+        append_here(&bench, &target, &rows).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(&error, LakeError::Unconditional { .. }), "{error:?}");
+    }
+    assert!(!bench.store.take_requests().iter().any(|(request, _)| *request == Request::Put));
+    assert!(bench.runner.take_runs().is_empty());
+
+    // Another tries it out again, when somebody has mended the store, and then no more.
+    bench.store.clear_rule();
+    let other = bench.other_process();
+    other.replace(&target, Scope::Table, &rows).await.unwrap();
+    bench.store.take_requests();
+    other.replace(&target, Scope::Table, &[event("b", "2026-01-01", 1)]).await.unwrap();
     assert!(bench.store.take_requests().iter().all(|(_, path)| !path.contains("_probe")));
+}
+
+#[tokio::test]
+async fn each_operation_tries_the_store_out_before_it_writes() {
+    let bench = Bench::new();
+    let target = readings(&bench);
+    for version in 0..2 {
+        bench.upsert(&target, &[reading(&version.to_string(), 1, 1)]).await.unwrap();
+    }
+    let stored = bench.store.objects().await;
+    bench.store.set_rule(|request, _| (request == Request::Put).then_some(Fault::Overwrite));
+    let rows = [reading("x", 2, 2)];
+    // Each in a process of its own, so that none has the answer of another.
+    let bench = || bench.other_process();
+    let errors = [
+        bench().replace(&target, Scope::Table, &rows).await.unwrap_err(),
+        bench().upsert(&target, &rows).await.unwrap_err(),
+        append_here(&bench(), &target, &rows).await.unwrap_err(),
+        bench().optimize(&target, &[]).await.unwrap_err(),
+        bench().optimize(&target, &["amount"]).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(&error, LakeError::Unconditional { .. }), "{error:?}");
+    }
+    assert_eq!(bench().store.objects().await, stored);
+}
+
+/// Rows put by the process itself.
+async fn append_here(bench: &Bench, target: &Target, rows: &[Value]) -> quickchat_lake::Result<u64> {
+    let rows = batch(&target.schema, rows);
+    let info = |_: &Written| Map::new();
+    let note = CommitNote { transaction: bench.transaction("put"), info: &info };
+    put(&bench.tables, &Put { target, rows, replaces: None }, &note).await
+}
+
+#[tokio::test]
+async fn a_commit_that_is_refused_because_another_put_is_under_way_is_repeated() {
+    let bench = Bench::new();
+    let target = events(&bench);
+    bench.upsert(&target, &[event("a", "2026-01-01", 1)]).await.unwrap();
+    let base = bench.latest(&target).await;
+    let change = append(&bench, &target, &made_up("1.parquet", "2026-01-01"));
+    bench.store.take_requests();
+    let mut left = 4;
+    bench.store.set_rule(move |request, path| {
+        let refuses = puts_version(request, path) && left > 0;
+        left -= usize::from(refuses);
+        refuses.then_some(Fault::Refuse)
+    });
+    let outcome = commit(&bench.tables, &target.url, Some(&base), change).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed(1));
+    let requests = bench.store.take_requests();
+    assert_eq!(requests.iter().filter(|(request, path)| puts_version(*request, path)).count(), 5);
+}
+
+#[tokio::test]
+async fn a_version_that_is_refused_for_long_and_not_there_is_no_other_writers() {
+    let bench = Bench::new();
+    let target = events(&bench);
+    bench.upsert(&target, &[event("a", "2026-01-01", 1)]).await.unwrap();
+    let base = bench.latest(&target).await;
+    let change = append(&bench, &target, &made_up("1.parquet", "2026-01-01"));
+    bench.store.set_rule(|request, path| puts_version(request, path).then_some(Fault::Refuse));
+    let began = std::time::Instant::now();
+    let error = commit(&bench.tables, &target.url, Some(&base), change).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::External, "{error:?}");
+    assert!(error.to_string().contains("a put of it may still be under way"), "{error}");
+    assert!(began.elapsed() >= std::time::Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

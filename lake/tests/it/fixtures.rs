@@ -21,7 +21,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Add;
 use futures::StreamExt;
-use object_store::aws::AmazonS3;
+use object_store::aws::AmazonS3Builder;
 use object_store::memory::InMemory;
 use quickchat_lake::commit::TransactionId;
 use quickchat_lake::maintenance::Optimized;
@@ -70,9 +70,9 @@ impl Bench {
     }
 
     /// A lake in a bucket, by a client with settings of its own. What [`Self::store`] counts and holds is not of it.
-    pub fn in_bucket(bucket: &str, client: AmazonS3) -> Self {
+    pub fn in_bucket(bucket: &str, client: AmazonS3Builder) -> Self {
         let stores = ObjectStores::new();
-        stores.register_s3(bucket, client);
+        stores.register_s3(bucket, client).unwrap();
         let unused = Arc::new(TestStore::new(Arc::new(InMemory::new())));
         Self::with_tables(unused, Tables::new(stores), LakeRoot::parse(&format!("s3://{bucket}/lake")).unwrap())
     }

@@ -1,9 +1,12 @@
 //! A lake on a real S3 server: what it costs in requests, and what becomes of uploads that do not end well.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use object_store::RetryConfig;
+use object_store::aws::AmazonS3Builder;
+use object_store::{ClientOptions, RetryConfig};
+use parking_lot::Mutex;
+use quickchat_lake::LakeError;
 use quickchat_lake::operation::{QueryRunner, Scope, Target};
 use quickchat_lake::scan::DeltaScan;
 use quickchat_lake::write::WriteNode;
@@ -14,22 +17,37 @@ use crate::write::{many_rows, output, spec, until};
 
 /// A bucket behind a proxy.
 struct Site {
-    bucket: Bucket,
+    bucket: Arc<Bucket>,
     proxy: FaultyProxy,
 }
 
 impl Site {
     fn new(rule: impl FnMut(&Request) -> Option<Fault> + Send + 'static) -> Self {
-        let bucket = Bucket::new();
+        let bucket = Arc::new(Bucket::new());
         let proxy = FaultyProxy::start(&bucket.server.endpoint, rule);
         Self { bucket, proxy }
     }
 
     /// The lake in the bucket, as a process sees it that has opened nothing yet.
     fn bench(&self) -> Bench {
+        Bench::in_bucket(&self.bucket.name, self.client())
+    }
+
+    fn client(&self) -> AmazonS3Builder {
         let retries = RetryConfig { retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
-        let client = self.bucket.builder(&self.proxy.endpoint()).with_retry(retries).build().unwrap();
-        Bench::in_bucket(&self.bucket.name, client)
+        self.bucket.builder(&self.proxy.endpoint()).with_retry(retries)
+    }
+
+    /// From now on the rule holds. Gives how many uploads were open at each fault.
+    fn fail_by(&self, mut rule: impl FnMut(&Request) -> Option<Fault> + Send + 'static) -> Arc<Mutex<Vec<usize>>> {
+        let open: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let (bucket, seen) = (Arc::clone(&self.bucket), Arc::clone(&open));
+        self.proxy.set_rule(move |request| {
+            let fault = rule(request)?;
+            seen.lock().push(bucket.open_uploads().len());
+            Some(fault)
+        });
+        open
     }
 
     /// The requests since the last call, without bucket and lake.
@@ -106,8 +124,74 @@ fn large(bench: &Bench) -> (Target, Vec<arrow::array::RecordBatch>) {
     (target, (0..300).map(|at| rows.slice(at * 1000, 1000)).collect())
 }
 
+fn is_beginning(request: &Request) -> bool {
+    request.method == "POST" && request.target.contains("uploads=")
+}
+
 fn is_part(request: &Request) -> bool {
     request.method == "PUT" && request.target.contains("partNumber=")
+}
+
+fn puts_version(request: &Request) -> bool {
+    request.method == "PUT" && request.target.contains("_delta_log/0")
+}
+
+#[tokio::test]
+async fn a_commit_is_made_once_whatever_becomes_of_its_answer() {
+    for (fault, puts) in [
+        // The client gives up, and the commit is repeated here.
+        (Fault::Garble, 3),
+        (Fault::Answer(409, "ConditionalRequestConflict"), 3),
+        // The client itself repeats, and finds what it has put the first time.
+        (Fault::LoseAnswer, 3),
+        (Fault::Reset, 3),
+    ] {
+        let site = Site::new(|_| None);
+        let bench = site.bench();
+        let target = events(&bench);
+        bench.replace(&target, Scope::Table, &[event("a", "2026-01-01", 1)]).await.unwrap();
+        site.requests();
+        let (mut left, given) = (2, fault.clone());
+        site.proxy.set_rule(move |request| {
+            let fails = puts_version(request) && left > 0;
+            left -= usize::from(fails);
+            fails.then(|| given.clone())
+        });
+        let row = event("b", "2026-01-01", 2);
+        let written = bench.replace(&target, Scope::Table, std::slice::from_ref(&row)).await.unwrap();
+        assert_eq!(written.version, Some(1), "{fault:?}");
+        let requests = site.proxy.take_requests();
+        assert_eq!(requests.iter().filter(|request| puts_version(request)).count(), puts, "{fault:?}: {requests:#?}");
+        assert_eq!(bench.latest(&target).await.version, 1, "{fault:?}");
+        assert_eq!(bench.rows(&target).await, [row], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_not_waited_for_is_made_once() {
+    let site = Site::new(|_| None);
+    let options = ClientOptions::new().with_allow_http(true).with_timeout(Duration::from_secs(2));
+    let bench = Bench::in_bucket(&site.bucket.name, site.client().with_client_options(options));
+    let target = events(&bench);
+    bench.replace(&target, Scope::Table, &[event("a", "2026-01-01", 1)]).await.unwrap();
+    let mut late = Some(Fault::Delay(Duration::from_secs(4)));
+    site.proxy.set_rule(move |request| if puts_version(request) { late.take() } else { None });
+    let row = event("b", "2026-01-01", 2);
+    let written = bench.replace(&target, Scope::Table, std::slice::from_ref(&row)).await.unwrap();
+    assert_eq!((written.version, site.proxy.faults()), (Some(1), 1));
+    assert_eq!(bench.latest(&target).await.version, 1);
+    assert_eq!(bench.rows(&target).await, [row]);
+}
+
+#[tokio::test]
+async fn where_the_condition_is_not_known_nothing_is_written() {
+    let site = Site::new(|request| (request.method == "PUT").then_some(Fault::Answer(501, "NotImplemented")));
+    let bench = site.bench();
+    let target = events(&bench);
+    let error = bench.upsert(&target, &[event("a", "2026-01-01", 1)]).await.unwrap_err();
+    assert!(matches!(&error, LakeError::Unconditional { .. }), "{error:?}");
+    assert_eq!(site.proxy.faults(), 1, "it is not asked again");
+    assert_eq!(site.bucket.objects(), [""; 0]);
 }
 
 fn is_completion(request: &Request) -> bool {
@@ -116,24 +200,33 @@ fn is_completion(request: &Request) -> bool {
 
 #[tokio::test]
 async fn an_upload_whose_task_is_cancelled_is_aborted() {
-    let site = Site::new(|_| None);
-    let bench = site.bench();
-    let (target, batches) = large(&bench);
-    let rows = scan_plan("rows", endless(batches));
-    let plan = WriteNode::try_new(rows, Arc::new(spec(&target, output(&target)))).unwrap().into_plan();
-    let runner = Arc::clone(&bench.runner);
-    let write = tokio::spawn(async move { runner.run(plan, "write").await.map(|_| ()) });
-    until(|| site.bucket.open_uploads().len() == 1).await;
-    write.abort();
-    assert!(write.await.unwrap_err().is_cancelled());
-    until(|| site.bucket.open_uploads().is_empty()).await;
-    assert_eq!(site.bucket.objects(), [""; 0]);
+    // While parts are sent, and before anybody has heard that it has begun.
+    for (fault, parts) in [(None, 1), (Some(Fault::Delay(Duration::from_secs(3))), 0)] {
+        let site = Site::new(move |request| fault.clone().filter(|_| is_beginning(request)));
+        let bench = site.bench();
+        let (target, batches) = large(&bench);
+        let rows = scan_plan("rows", endless(batches));
+        let plan = WriteNode::try_new(rows, Arc::new(spec(&target, output(&target)))).unwrap().into_plan();
+        let runner = Arc::clone(&bench.runner);
+        let write = tokio::spawn(async move { runner.run(plan, "write").await.map(|_| ()) });
+        let (began, mut sent) = (Instant::now(), 0);
+        while sent < parts || site.bucket.open_uploads().len() != 1 {
+            sent += site.proxy.take_requests().iter().filter(|request| is_part(request)).count();
+            assert!(!write.is_finished() && began.elapsed() < Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(sent, parts);
+        write.abort();
+        assert!(write.await.unwrap_err().is_cancelled());
+        until(|| site.bucket.open_uploads().is_empty()).await;
+        assert_eq!(site.bucket.objects(), [""; 0]);
+    }
 }
 
 #[tokio::test]
 async fn an_upload_that_the_store_refuses_half_way_is_aborted() {
-    let mut parts = 0;
-    let site = Site::new(move |request| {
+    let (mut parts, site) = (0, Site::new(|_| None));
+    let open = site.fail_by(move |request| {
         parts += usize::from(is_part(request));
         (is_part(request) && parts == 2).then_some(Fault::Answer(403, "AccessDenied"))
     });
@@ -141,7 +234,7 @@ async fn an_upload_that_the_store_refuses_half_way_is_aborted() {
     let (target, batches) = large(&bench);
     let error = bench.replace_by(&target, Scope::Table, scan_plan("rows", stream_of(vec![batches]))).await.unwrap_err();
     assert!(error.to_string().contains("the object store refused"), "{error}");
-    assert_eq!(site.proxy.faults(), 1);
+    assert_eq!(*open.lock(), [1]);
     until(|| site.bucket.open_uploads().is_empty()).await;
 }
 
@@ -161,12 +254,15 @@ async fn an_upload_whose_completion_is_not_heard_of_is_complete() {
 
 #[tokio::test]
 async fn an_upload_that_cannot_be_completed_tells_what_the_store_said_and_is_aborted() {
-    let site = Site::new(|request| is_completion(request).then_some(Fault::Answer(503, "SlowDown")));
+    let site = Site::new(|_| None);
+    let open = site.fail_by(|request| is_completion(request).then_some(Fault::Answer(503, "SlowDown")));
     let bench = site.bench();
     let (target, batches) = large(&bench);
     let error = bench.replace_by(&target, Scope::Table, scan_plan("rows", stream_of(vec![batches]))).await.unwrap_err();
     assert!(error.to_string().contains("the object store failed for now"), "{error}");
     assert!(error.to_string().contains("SlowDown"), "{error}");
+    let open = open.lock().clone();
+    assert!(!open.is_empty() && open.iter().all(|uploads| *uploads == 1), "{open:?}");
     until(|| site.bucket.open_uploads().is_empty()).await;
     assert_eq!(site.bucket.objects(), [""; 0]);
 }

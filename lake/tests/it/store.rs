@@ -32,6 +32,8 @@ pub enum Request {
 pub enum Fault {
     /// It is not done.
     Fail,
+    /// It is not done, as if the object were there: so a store answers while another put of it is under way.
+    Refuse,
     /// It is done, but the answer is lost.
     LoseAnswer,
     /// It is done, the answer is lost, and the client's own repetition finds the object there.
@@ -141,6 +143,9 @@ impl ObjectStore for TestStore {
         }
         match fault {
             Some(Fault::Fail) => Err(failure(location.as_ref())),
+            Some(Fault::Refuse) => {
+                Err(Error::AlreadyExists { path: location.to_string(), source: "another is under way".into() })
+            }
             Some(Fault::LoseAnswer) => {
                 self.inner.put_opts(location, payload, options).await?;
                 Err(failure(location.as_ref()))

@@ -306,12 +306,17 @@ async fn a_write_that_is_cancelled_aborts_its_uploads() {
     assert!(store.objects().await.is_empty());
 }
 
-/// Waits, but not for ever, for something to become true.
-pub async fn until(done: impl Fn() -> bool) {
-    for _ in 0..3000 {
-        if done() {
-            return;
+/// Waits for something to become true; a test that waits in vain for half a minute has failed.
+#[track_caller]
+pub fn until(done: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        for _ in 0..3000 {
+            if done() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        panic!("what is waited for at {caller} does not come to pass");
     }
 }
