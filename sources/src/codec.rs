@@ -15,10 +15,11 @@ use crate::exec::{Scan, SourceScanExec};
 use crate::live::Connections;
 use crate::{SourceError, SourceTable};
 
-/// First bytes of an encoded [`SourceTable`].
-pub const PROVIDER_MAGIC: &[u8] = b"quickchat-source-table\x01";
-/// First bytes of an encoded [`SourceScanExec`].
-pub const PLAN_MAGIC: &[u8] = b"quickchat-source-scan\x01";
+/// First bytes of an encoded [`SourceTable`]. The last one rises with every change that another release would
+/// misunderstand, or not see.
+pub const PROVIDER_MAGIC: &[u8] = b"quickchat-source-table\x02";
+/// First bytes of an encoded [`SourceScanExec`], of which the same holds.
+pub const PLAN_MAGIC: &[u8] = b"quickchat-source-scan\x02";
 
 /// Encodes a table of this crate; `None` for any other.
 ///

@@ -145,7 +145,8 @@ async fn start_parts(
         slots: options.slots.max(1),
         memory: options.memory,
         work_dir: options.work_dir,
-        connect_timeout: Duration::from_secs(5),
+        // The scheduler is in this process: only a machine that stands still makes it late.
+        connect_timeout: Duration::from_secs(60),
         ..ExecutorConfig::new(SchedulerUrl::from(scheduler.addr()))
     };
     let executor = quickchat_executor::start(engine, config).await?;

@@ -20,7 +20,8 @@
 //! The process that runs jobs may be far away from the data: it reaches the scheduler, and of the lake's store
 //!
 //! * `<table>/_delta_log/`, which it lists, reads and adds to,
-//! * `<table>/_probe/`, where it creates and deletes an object before its first commit (see `quickchat_lake::stores`),
+//! * `_probe/` in the folder that it first writes to, where it creates and deletes an object before that (see
+//!   `quickchat_lake::stores`),
 //! * `ops/runs/`, the records of runs, whose few rows it writes itself and may have to read again after a compaction,
 //! * `_landing/<run>/heartbeat`, which it writes once a minute.
 //!

@@ -252,14 +252,12 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_does_not_know_the_condition_is_refused_at_once_and_for_good() {
         let (stores, server) = stores(|_| Some(error(501, "NotImplemented")));
-        let began = Instant::now();
         for name in ["a", "b", "b"] {
             let refused = stores.ensure_creates_once(&table(name)).await.unwrap_err();
             assert!(matches!(&refused, LakeError::Unconditional { .. }), "{refused:?}");
             assert_eq!(refused.class(), crate::ErrorClass::User);
             assert!(refused.to_string().contains("s3://bucket does not know (501, NotImplemented)"), "{refused}");
         }
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         assert_eq!(puts(&server), 1);
     }
 

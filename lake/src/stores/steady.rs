@@ -512,6 +512,7 @@ mod tests {
         let began = Instant::now();
         let silent: Arc<dyn ObjectStore> = Arc::new(silent);
         assert!(found_complete(&silent, &location, 3).await.is_none());
-        assert!(began.elapsed() < COMPLETION + Duration::from_secs(3), "{:?}", began.elapsed());
+        // A request alone would be waited for twice as long; the rest is for a busy machine.
+        assert!(began.elapsed() < COMPLETION * 2, "{:?}", began.elapsed());
     }
 }
