@@ -64,6 +64,11 @@ end_group() {
 
 group_is_gone() { ! kill -0 -- "-$1" 2>/dev/null; }
 
+# What follows runs where it could not ask for a password.
+if [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null; then
+  sudo -v || say "Without sudo, packages that are missing cannot be installed."
+fi
+
 # Servers that runs have left which were killed; their folders are named after the process.
 for left in "$CACHE"/services/test-*; do
   if [ -d "$left" ] && [ ! -e "/proc/${left##*-}" ]; then

@@ -32,10 +32,11 @@ pub const RUN_KEY: &str = "runId";
 /// How often a commit is put on top of versions that others added meanwhile before it gives up.
 const MAX_REBASES: usize = 16;
 
-/// For how long a put is repeated that is neither there nor was refused for good. The store's client repeats what it can
+/// For how long, and at least how often, a put is repeated that is neither there nor was refused for good. The store's client repeats what it can
 /// by itself, but not a conditional put without an answer. That one may still be under way in the store, which refuses
 /// others to the same name until it has come to an end.
 const REPEATING: Duration = Duration::from_secs(20);
+const MIN_REPEATS: u32 = 3;
 
 /// The pause before the first repetition; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -140,6 +141,7 @@ pub async fn commit(tables: &Tables, table: &TableUrl, base: Option<&PinnedTable
 struct Repeats {
     /// When the first put had failed, and the last pause.
     begun: Option<(Instant, Duration)>,
+    made: u32,
 }
 
 impl Repeats {
@@ -147,10 +149,12 @@ impl Repeats {
     async fn wait(&mut self) -> bool {
         let (since, pause) = match self.begun {
             None => (Instant::now(), FIRST_PAUSE),
-            Some((since, _)) if since.elapsed() >= REPEATING => return false,
+            // One that is waited for in vain takes longer than all others together.
+            Some((since, _)) if since.elapsed() >= REPEATING && self.made >= MIN_REPEATS => return false,
             Some((since, pause)) => (since, LONGEST_PAUSE.min(pause * 2)),
         };
         self.begun = Some((since, pause));
+        self.made += 1;
         tokio::time::sleep(pause).await;
         true
     }

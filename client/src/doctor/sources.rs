@@ -36,7 +36,13 @@ pub(super) async fn exports(config: &Config, engine: &Engine) -> Finding {
             }
         }
     };
-    finding.at(location)
+    Finding { place: shown(location), ..finding }
+}
+
+/// An address that is not understood is not shown: it may hold keys.
+fn shown(location: &str) -> Option<String> {
+    let is_understood = !location.contains("://") || TableUrl::parse(location).is_ok();
+    is_understood.then(|| location.to_owned())
 }
 
 /// The export folder; and, of one in an object store, the same as a folder of objects.

@@ -155,6 +155,18 @@ fn what_a_source_refuses_is_told_and_recorded_without_the_secret() {
 }
 
 #[test]
+fn an_address_with_keys_is_refused_and_not_shown() {
+    let folder = scratch("secrets-address");
+    let lake = folder.join("lake");
+    let environment = vec![("EXPORTS_PATH", "s3a://id:CANARY-/KEY@bucket/exports".to_owned())];
+    for (arguments, code) in
+        [(&["run", "bronze.users", "-o", "json"][..], 2), (&["doctor"], 4), (&["doctor", "-o", "json"], 4)]
+    {
+        refused(etl(arguments).args(["--lake", lake.to_str().unwrap()]), &environment, code, "it holds credentials");
+    }
+}
+
+#[test]
 fn what_a_store_refuses_is_told_without_the_secret() {
     let folder = scratch("secrets-store");
     let bucket = Bucket::new();

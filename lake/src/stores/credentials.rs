@@ -38,7 +38,8 @@ const ABSENT: Duration = Duration::from_secs(20);
 const SILENT: Duration = Duration::from_secs(2);
 
 /// How long keys that expire serve after they were given: they are renewed when they have five minutes left, so they are
-/// good for as much when that fails.
+/// good for as much when that fails. Keys that were given with less left serve a little too long, as `object_store` does
+/// not tell when they expire.
 const STILL_GOOD: Duration = Duration::from_secs(4 * 60);
 
 /// For one answer of a service for roles, which is in the same region or on the same machine.

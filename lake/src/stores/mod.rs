@@ -11,7 +11,8 @@
 //!
 //! A commit is right only where a store creates an object if and only if there is none. Some S3-compatible stores, and
 //! proxies before them, overlook the condition and overwrite; two writers would then lose each other's versions without
-//! notice. So a process tries it out before it first writes to a store, and refuses to where it fails.
+//! notice. So a process that commits tries it out before it first has anything written to a store, and
+//! refuses where it fails.
 
 mod credentials;
 mod fault;
