@@ -7,6 +7,7 @@
 // A broken fixture is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod accept;
 mod bucket;
 mod proxy;
 mod server;

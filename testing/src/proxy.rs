@@ -4,10 +4,12 @@
 //! is passed on as it is, since the client has signed it.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::accept::Accepting;
 
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ type Rule = Box<dyn FnMut(&Request) -> Option<Fault> + Send>;
 /// See the module. It ends when it is dropped.
 pub struct FaultyProxy {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    accepting: Accepting,
 }
 
 struct Shared {
@@ -48,7 +50,6 @@ struct Shared {
     rule: Mutex<Rule>,
     requests: Mutex<Vec<Request>>,
     faults: AtomicUsize,
-    over: AtomicBool,
 }
 
 impl FaultyProxy {
@@ -59,33 +60,20 @@ impl FaultyProxy {
     #[must_use]
     pub fn start(endpoint: &str, rule: impl FnMut(&Request) -> Option<Fault> + Send + 'static) -> Self {
         let upstream = endpoint.strip_prefix("http://").expect("a server without TLS").to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             upstream,
             rule: Mutex::new(Box::new(rule)),
             requests: Mutex::default(),
             faults: AtomicUsize::new(0),
-            over: AtomicBool::new(false),
         });
-        let accepting = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if accepting.over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (shared, client) = (Arc::clone(&accepting), client.unwrap());
-                // Whoever hangs up in the middle has his reasons.
-                std::thread::spawn(move || shared.serve(client).ok());
-            }
-        });
-        Self { shared, address }
+        let serving = Arc::clone(&shared);
+        Self { shared, accepting: Accepting::start(move |client| serving.serve(client)) }
     }
 
     /// Its own address, in place of the server's.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.accepting.endpoint()
     }
 
     /// How many faults there were.
@@ -103,14 +91,6 @@ impl FaultyProxy {
     /// From now on another rule holds.
     pub fn set_rule(&self, rule: impl FnMut(&Request) -> Option<Fault> + Send + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
-    }
-}
-
-impl Drop for FaultyProxy {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        let _woken = TcpStream::connect(self.address);
     }
 }
 

@@ -1,11 +1,11 @@
 //! A server that says what a test wants to hear.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use crate::Request;
+use crate::accept::Accepting;
 use crate::proxy::{read_body, read_head, request_of};
 
 /// What it says to a request: status and body.
@@ -16,13 +16,12 @@ type Rule = Box<dyn FnMut(&Request) -> Option<Answer> + Send>;
 /// Takes the place of a service, by HTTP/1.1, one request a connection. It ends when it is dropped.
 pub struct StandIn {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    accepting: Accepting,
 }
 
 struct Shared {
     rule: Mutex<Rule>,
     requests: Mutex<Vec<Request>>,
-    over: AtomicBool,
 }
 
 impl StandIn {
@@ -32,44 +31,21 @@ impl StandIn {
     /// When there is no port to listen on.
     #[must_use]
     pub fn start(rule: impl FnMut(&Request) -> Option<Answer> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            rule: Mutex::new(Box::new(rule)),
-            requests: Mutex::default(),
-            over: AtomicBool::new(false),
-        });
-        let accepting = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if accepting.over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (shared, client) = (Arc::clone(&accepting), client.unwrap());
-                std::thread::spawn(move || shared.serve(client).ok());
-            }
-        });
-        Self { shared, address }
+        let shared = Arc::new(Shared { rule: Mutex::new(Box::new(rule)), requests: Mutex::default() });
+        let serving = Arc::clone(&shared);
+        Self { shared, accepting: Accepting::start(move |client| serving.serve(client)) }
     }
 
     /// Its address.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.accepting.endpoint()
     }
 
     /// The requests since the last call.
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.shared.requests.lock().unwrap())
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        let _woken = TcpStream::connect(self.address);
     }
 }
 

@@ -1,8 +1,9 @@
 //! BSON as it comes from the wire, decoded without a copy.
 //!
-//! A document is checked once: every length lies inside its parent, every type is known, nothing nests too deeply. The
-//! accessors then walk the same bytes without allocating. A position is the offset of a value, with the value's type
-//! in its low byte, so that a value is found again without looking for its name.
+//! A document is checked once: every length lies inside its parent, every type is known, nothing nests too deeply. On
+//! that way its own members are noted, so that they need not be looked for again; accessors of what is inside them walk
+//! the same bytes without allocating. A position is the offset of a value, with the value's type in its low byte, so
+//! that a value is found again without looking for its name.
 //!
 //! Rejected: the `bson` crate's `RawDocument`. It is made for looking up a few fields: each access scans the document
 //! from its start and checks the text of names on its way, which costs several times what decoding does. It serves
@@ -46,15 +47,28 @@ mod element {
 /// The smallest document: its length and the byte that ends it.
 const EMPTY_DOCUMENT: usize = 5;
 
+/// Where a member of a document stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    /// Where its name begins, and how many bytes it has.
+    name: (usize, usize),
+    /// The position of its value.
+    value: usize,
+}
+
 /// A checked document.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BsonDocument<'b> {
     bytes: &'b [u8],
+    /// Its own members, in their order.
+    members: &'b [Member],
 }
 
 impl<'b> BsonDocument<'b> {
-    /// Checks the structure of a document, in unknown fields too, but for the text of its strings.
-    pub(crate) fn check(bytes: &'b [u8]) -> Result<Self, Failure> {
+    /// Checks the structure of a document, in unknown fields too, but for the text of its strings. `members` is room
+    /// for noting its members, reused from document to document.
+    pub(crate) fn check(bytes: &'b [u8], members: &'b mut Vec<Member>) -> Result<Self, Failure> {
+        members.clear();
         let invalid = || Failure::whole(Reason::InvalidBson);
         if length_at(bytes, 0, bytes.len()) != Some(bytes.len()) {
             return Err(invalid());
@@ -73,11 +87,15 @@ impl<'b> BsonDocument<'b> {
                 }
                 depth -= 1;
                 if depth == 0 {
-                    return Ok(Self { bytes });
+                    return Ok(Self { bytes, members });
                 }
                 continue;
             }
+            let name = at;
             at = after_name(bytes, at, end).ok_or_else(invalid)?;
+            if depth == 1 {
+                members.push(Member { name: (name, at - 1 - name), value: position(at, kind) });
+            }
             let size = size_of(bytes, kind, at, end).ok_or_else(invalid)?;
             if !matches!(kind, element::DOCUMENT | element::ARRAY) {
                 at += size;
@@ -233,8 +251,13 @@ impl Tree for BsonDocument<'_> {
         }
     }
 
-    fn members(&self, at: usize, visit: impl FnMut(&[u8], usize)) {
-        self.each(at, visit);
+    fn members(&self, at: usize, mut visit: impl FnMut(&[u8], usize)) {
+        if at != self.root() {
+            return self.each(at, visit);
+        }
+        for Member { name: (start, len), value } in self.members {
+            visit(self.bytes.get(*start..start + len).unwrap_or_default(), *value);
+        }
     }
 
     fn first(&self, list: usize) -> usize {

@@ -105,7 +105,7 @@ fn a_broken_structure_is_seen_and_nothing_of_it_is_read() {
         "100000000F6100080000000100000000",
     ] {
         let bytes = bytes_of(hex);
-        let failure = BsonDocument::check(&bytes).expect_err(hex);
+        let failure = BsonDocument::check(&bytes, &mut Vec::new()).expect_err(hex);
         assert_eq!(failure.reason, Reason::InvalidBson, "{hex}");
         assert_eq!(reject(Collection::Users, &bytes)[0], "invalid_bson", "{hex}");
     }
@@ -185,10 +185,10 @@ fn nesting_is_bounded_without_recursion() {
         }
         bytes
     };
-    assert!(BsonDocument::check(&nested(MAX_DEPTH)).is_ok());
+    assert!(BsonDocument::check(&nested(MAX_DEPTH), &mut Vec::new()).is_ok());
     for depth in [MAX_DEPTH + 1, 10_000] {
         let bytes = nested(depth);
-        assert_eq!(BsonDocument::check(&bytes).unwrap_err().reason, Reason::TooDeep);
+        assert_eq!(BsonDocument::check(&bytes, &mut Vec::new()).unwrap_err().reason, Reason::TooDeep);
         let [reason, _, raw, _] = reject(Collection::Users, &bytes);
         assert_eq!(reason, "too_deep");
         assert!(raw.len() < 2_000, "{}", raw.len());

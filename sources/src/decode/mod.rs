@@ -29,7 +29,7 @@ use plan::Plan;
 pub(crate) use record::{Fields, RecordDecoder, row_json};
 pub(crate) use tree::{Shape, Tree};
 
-use crate::bson::{self, BsonDocument};
+use crate::bson::{self, BsonDocument, Member};
 use crate::json::{Parser, redact};
 use crate::{Collection, SourceError};
 
@@ -37,6 +37,8 @@ use crate::{Collection, SourceError};
 pub struct Decoder {
     plan: Plan,
     parser: Parser,
+    /// Room for the members of a BSON document.
+    members: Vec<Member>,
     row: Row,
     batch: BatchBuilder,
 }
@@ -61,12 +63,13 @@ impl Decoder {
     }
 
     fn with(plan: Plan, collection: Collection, projection: Option<&[usize]>) -> Self {
-        Self { plan, parser: Parser::new(), row: Row::default(), batch: BatchBuilder::new(collection, projection) }
+        let batch = BatchBuilder::new(collection, projection);
+        Self { plan, parser: Parser::new(), members: Vec::new(), row: Row::default(), batch }
     }
 
     /// Decodes one line, without its line end: one row more, of a document or of a reject.
     pub fn push_line(&mut self, line: &[u8], place: Place) {
-        let Self { plan, parser, row, batch } = self;
+        let Self { plan, parser, row, batch, .. } = self;
         let decoded = parser.parse(line, |document| {
             row.decode(plan, &document)?;
             batch.push(&row.cells, &row.elements, &document, place, line.len());
@@ -79,8 +82,8 @@ impl Decoder {
 
     /// Decodes one BSON document: one row more, of a document or of a reject.
     pub fn push_bson(&mut self, bytes: &[u8], place: Place) {
-        let Self { plan, row, batch, .. } = self;
-        let decoded = BsonDocument::check(bytes).and_then(|document| {
+        let Self { plan, members, row, batch, .. } = self;
+        let decoded = BsonDocument::check(bytes, members).and_then(|document| {
             row.decode(plan, &document)?;
             batch.push(&row.cells, &row.elements, &document, place, bytes.len());
             Ok(())

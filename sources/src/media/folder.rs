@@ -126,7 +126,7 @@ impl MediaFolder {
         }
         let in_order = !self.is_local();
         if !in_order {
-            local::warn_of_unlisted(&root).await;
+            local::warn_of_unlisted(&root);
         }
         let listed = ranges::plan(store.as_ref(), &root, in_order).await;
         let ranges = listed.map_err(|source| MediaError::listing(self.location(), source))?;

@@ -10,14 +10,17 @@ use std::path::{Path as LocalPath, PathBuf};
 
 use object_store::path::Path;
 
-/// Warns if there are such files in a folder. Whatever cannot be looked at, the listing itself meets.
-pub(super) async fn warn_of_unlisted(root: &Path) {
+/// Warns, in its own time, if there are such files in a folder. Whatever cannot be looked at, the listing itself meets.
+pub(super) fn warn_of_unlisted(root: &Path) {
     let folder = PathBuf::from(format!("/{root}"));
-    let Ok(Some(file)) = tokio::task::spawn_blocking(move || first_unlisted(&folder)).await else { return };
-    tracing::warn!(
-        file = %file.display(),
-        "media files whose names end in # and digits cannot be listed, and get no rows; rename them"
-    );
+    tokio::task::spawn_blocking(move || {
+        if let Some(file) = first_unlisted(&folder) {
+            tracing::warn!(
+                file = %file.display(),
+                "media files whose names end in # and digits cannot be listed, and get no rows; rename them"
+            );
+        }
+    });
 }
 
 /// One of the files that are not listed.

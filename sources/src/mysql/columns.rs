@@ -13,7 +13,12 @@ use crate::live::LiveNames;
 /// The field of addresses of the network, and the types of columns that hold them as `INET6_ATON` gives them. Written as
 /// text, even the addresses of IPv4 may be too long for these.
 const ADDRESS: &str = "ip_address";
-const ADDRESS_TYPES: [&str; 4] = ["binary(4)", "varbinary(4)", "binary(16)", "varbinary(16)"];
+const ADDRESS_TYPES: [&str; 3] = ["binary(4)", "varbinary(4)", "varbinary(16)"];
+/// The type that fills the bytes of an address of IPv4 up with zeros.
+const PADDED_ADDRESS_TYPE: &str = "binary(16)";
+/// Bytes of ids that are text, the digits of an ObjectId and of a UUID, for which a binary type only says how they are
+/// compared.
+const TEXT_TYPES: [&str; 2] = ["binary(24)", "binary(36)"];
 /// What of a session changes later on, besides its end.
 const CHANGING: [&str; 4] = ["device_id", "device_name", "ip_address", "revoked_reason"];
 
@@ -49,6 +54,8 @@ pub(super) enum Form {
     Hex,
     /// An address of the network as its bytes, which is read as text.
     Address,
+    /// The same where the bytes of an address of IPv4 are followed by zeros.
+    PaddedAddress,
     /// A time in the zone of the application.
     DateTime,
     /// An instant, which the session shows in UTC.
@@ -63,7 +70,8 @@ impl Form {
             "binary" | "varbinary" if field == ADDRESS && ADDRESS_TYPES.contains(&column.column_type.as_str()) => {
                 Self::Address
             }
-            "binary" => Self::Hex,
+            "binary" if field == ADDRESS && column.column_type == PADDED_ADDRESS_TYPE => Self::PaddedAddress,
+            "binary" if !TEXT_TYPES.contains(&column.column_type.as_str()) => Self::Hex,
             "bit" => Self::Bits,
             "datetime" => Self::DateTime,
             "timestamp" => Self::Timestamp,
@@ -299,9 +307,18 @@ mod tests {
             ("created_at", Form::DateTime),
         ];
         assert_eq!(forms, expected.into_iter().collect());
-        let table = [column("id", "int"), column("ip_address", "varbinary(45)"), column("created_at", "date")];
-        let selected = select(Collection::AuditLogs, &LiveNames::default(), &table).unwrap();
-        assert!(selected.iter().any(|it| it.field == "ip_address" && it.form == Form::Plain), "{selected:?}");
+        for (name, column_type, form) in [
+            ("ip_address", "varbinary(45)", Form::Plain),
+            ("ip_address", "binary(4)", Form::Address),
+            ("ip_address", "binary(16)", Form::PaddedAddress),
+            ("user_id", "binary(24)", Form::Plain),
+            ("user_id", "binary(36)", Form::Plain),
+            ("user_id", "binary(20)", Form::Hex),
+        ] {
+            let table = [column("id", "int"), column(name, column_type), column("created_at", "date")];
+            let selected = select(Collection::AuditLogs, &LiveNames::default(), &table).unwrap();
+            assert!(selected.iter().any(|it| it.field == name && it.form == form), "{column_type}: {selected:?}");
+        }
     }
 
     #[test]

@@ -58,11 +58,20 @@ fn select_column(selected: &Selected) -> String {
     let value = match selected.form {
         Form::Bits => format!("{source} + 0"),
         Form::Hex => format!("LOWER(HEX({source}))"),
-        // What is no address stays as it is.
-        Form::Address => format!("COALESCE(INET6_NTOA({source}), {source})"),
+        Form::Address => address(&source, &source),
+        // No host has an address whose last 96 bits are zeros.
+        Form::PaddedAddress => {
+            let zeros = "00".repeat(12);
+            address(&format!("IF(RIGHT({source}, 12) = X'{zeros}', LEFT({source}, 4), {source})"), &source)
+        }
         _ => source,
     };
     format!("{value} AS {}", quoted(&selected.field))
+}
+
+/// The text of an address; what is none stays as it is.
+fn address(bytes: &str, source: &str) -> String {
+    format!("COALESCE(INET6_NTOA({bytes}), {source})")
 }
 
 /// The condition for a row that may have changed.
@@ -81,7 +90,10 @@ pub(super) fn condition(changed: &Changed, zone: Option<Zone>) -> String {
             any.push(format!("{name} IS NULL OR {name} < {FIRST_TIME}"));
         }
     }
-    let flag = |(flag, time): &(String, String)| format!("({} <> 0 AND {} IS NULL)", column(flag), column(time));
+    let flag = |(flag, time): &(String, String)| {
+        let (flag, time) = (column(flag), column(time));
+        format!("({flag} <> 0 AND ({time} IS NULL OR {time} < {FIRST_TIME}))")
+    };
     any.extend(changed.flags.iter().map(flag));
     format!("({})", any.join(" OR "))
 }
@@ -209,7 +221,8 @@ mod tests {
             condition(&changed(&times, &[("revoked", "revoked_at")]), None),
             format!(
                 "(t.`created_at` >= {since} OR t.`created_at` IS NULL OR t.`created_at` < '1970-01-01 00:00:00' \
-                 OR t.`revoked_at` >= {since} OR (t.`revoked` <> 0 AND t.`revoked_at` IS NULL))"
+                 OR t.`revoked_at` >= {since} OR (t.`revoked` <> 0 AND (t.`revoked_at` IS NULL OR \
+                 t.`revoked_at` < '1970-01-01 00:00:00')))"
             )
         );
         let day = condition(&changed(&[("day", Form::Date, false)], &[]), None);

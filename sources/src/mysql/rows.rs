@@ -1,4 +1,4 @@
-//! The rows of a range, in the order of the key, whatever happens to connections meanwhile.
+//! The rows of a range, whatever happens to connections meanwhile; in the order of the key where no two rows share one.
 //!
 //! A failure that may pass is answered by a new connection and a query behind the last key that was handed on, after a
 //! pause; only failures without any row in between are counted. A table whose rows may share a key cannot be resumed:

@@ -224,7 +224,12 @@ impl Open {
     /// Reads user and password once more, to connect with them; whether they are others than those that were refused.
     fn has_other_login(&self, refused: &Login) -> Result<bool, MySqlError> {
         let Some(found) = self.settings.read()? else { return Ok(false) };
-        let login = Login::of(&parse(&found.url)?, &found);
+        let address = parse(&found.url)?;
+        if format!("{}:{}", address.host, address.port) != self.address || address.database != self.database {
+            // What is meant for another server is none of this one's business.
+            return Ok(false);
+        }
+        let login = Login::of(&address, &found);
         if *refused == login {
             return Ok(false);
         }

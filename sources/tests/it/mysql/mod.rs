@@ -30,7 +30,7 @@ fn server_url() -> Url {
     Url::parse(&text).unwrap()
 }
 
-/// The file of the authority; none for a server that the environment names.
+/// The file of the authority that the server's certificate is signed by.
 fn authority() -> Option<String> {
     std::env::var("QUICKCHAT_TEST_MYSQL_CA").ok().filter(|path| !path.is_empty())
 }

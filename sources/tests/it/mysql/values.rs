@@ -281,6 +281,25 @@ async fn bytes_become_what_they_mean() {
 }
 
 #[tokio::test]
+async fn bytes_of_a_fixed_number_may_be_padded_addresses_or_text() {
+    let database = Database::create(&[
+        "CREATE TABLE audit_logs (id BINARY(36) PRIMARY KEY, user_id BINARY(24), ip_address BINARY(16), created_at DATETIME)",
+        "INSERT INTO audit_logs VALUES \
+         ('5f0c2b1e-0000-4000-8000-00000000000A', '65a1b2c3d4e5f60718293a4b', INET6_ATON('203.0.113.77'), '2024-01-02'), \
+         ('5f0c2b1e-0000-4000-8000-00000000000b', NULL, INET6_ATON('2001:db8::1'), '2024-01-02')",
+    ])
+    .await;
+    let sql = "SELECT audit_id, auth_user_id, ip_address FROM t WHERE _output = 0 ORDER BY 1";
+    let rows = query(database.table(Collection::AuditLogs), sql).await.unwrap();
+    let expected = [
+        ["5f0c2b1e-0000-4000-8000-00000000000A", "65a1b2c3d4e5f60718293a4b", "203.0.113.77"],
+        ["5f0c2b1e-0000-4000-8000-00000000000b", "null", "2001:db8::1"],
+    ];
+    assert_eq!(rows, expected);
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn decimals_keep_all_their_digits() {
     let database = Database::create(&[
         "CREATE TABLE auth_users (id INT PRIMARY KEY, login_count DECIMAL(20, 2))",
