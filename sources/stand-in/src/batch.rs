@@ -6,6 +6,8 @@
 use bson::{RawDocumentBuf, Timestamp};
 use bytes::Bytes;
 
+use crate::element::Elements;
+use crate::store::Stored;
 use crate::wire::Reply;
 
 /// Documents of one batch, encoded as the array in which a server sends them. Cloning is free.
@@ -37,6 +39,11 @@ impl Batch {
     #[must_use]
     pub fn documents(&self) -> usize {
         self.documents
+    }
+
+    /// Its documents, for those who look for some of them.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = Stored> {
+        Elements::new(&self.array).map(|element| Stored::always(self.array.slice_ref(element.value.bytes)))
     }
 
     /// How many bytes of the wire it takes.

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use bson::{Timestamp, doc};
 
 use crate::answer::Answer;
+use crate::batch::Batch;
 use crate::command::Command;
 use crate::cursor::{Cursor, FIRST_BATCH_DOCUMENTS, Source};
 use crate::element::{Elements, Value, field, fixed, kind};
@@ -34,8 +35,8 @@ pub(crate) fn find(server: &Server, command: &Command<'_>, namespace: &str) -> R
     let read = read_time(server, command)?;
     let limit = command.size("limit")?.filter(|&limit| limit > 0);
     let source = match server.replays.get(namespace) {
-        Some(replay) => Source::Replay { replay: replay.clone(), sent: 0 },
-        None => {
+        Some(replay) if limit.is_none() => Source::Replay { replay: replay.clone(), sent: 0 },
+        _ => {
             let mut documents = find_documents(server, command, namespace, read.time)?;
             documents.drain(..command.size("skip")?.unwrap_or(0).min(documents.len()));
             let knows_its_end = limit.is_some_and(|limit| limit <= documents.len());
@@ -118,10 +119,12 @@ fn find_documents(
 ) -> Result<Vec<Stored>, Refusal> {
     let filter = Filter::parse(command.document("filter").unwrap_or_default())?;
     let bounds = Bounds::of(command)?;
-    let store = server.store.lock();
-    let documents = store.at(namespace, time).filter(|stored| bounds.hold(stored) && filter.matches(stored));
-    let mut documents: Vec<Stored> = documents.cloned().collect();
-    drop(store);
+    let is_asked_for = |stored: &Stored| bounds.hold(stored) && filter.matches(stored);
+    let mut documents: Vec<Stored> = match server.replays.get(namespace) {
+        // Whoever wants a few documents gets no more, and finds them in the first batch.
+        Some(replay) => replay.batches.iter().take(1).flat_map(Batch::stored).filter(is_asked_for).collect(),
+        None => server.store.lock().at(namespace, time).filter(|stored| is_asked_for(stored)).cloned().collect(),
+    };
     let hint = command.document("hint").filter(|hint| field(hint, "_id").is_some());
     if let Some(keys) = command.document("sort").filter(|sort| sort.len() > 5).or(hint) {
         sort(&mut documents, keys)?;

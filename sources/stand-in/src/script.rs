@@ -166,8 +166,9 @@ impl Script {
         self
     }
 
-    /// Batches that every cursor on a collection sends in turns, whatever it was asked for (but `batchSize: 0`, which
-    /// opens it without a batch): a reader's speed is measured, and not the server's.
+    /// Batches that every cursor on a collection sends in turns, whatever it was asked for: a reader's speed is
+    /// measured, and not the server's. Two questions are answered: `batchSize: 0` opens a cursor without a batch, and
+    /// one with a limit finds what it asks for in the first batch, so that a reader's plan costs what it would cost.
     #[must_use]
     pub fn replay(
         mut self,

@@ -39,7 +39,11 @@ impl Stored {
     /// A document that an aggregation made.
     pub(crate) fn computed(document: &Document) -> Self {
         // A document of the `bson` crate can always be written.
-        let bytes = document.to_vec().unwrap_or_default().into();
+        Self::always(document.to_vec().unwrap_or_default().into())
+    }
+
+    /// A document of no collection, which is there whatever the time.
+    pub(crate) fn always(bytes: Bytes) -> Self {
         Self { bytes, key: None, since: 0, until: u32::MAX }
     }
 

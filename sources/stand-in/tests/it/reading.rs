@@ -205,6 +205,8 @@ async fn encoded_batches_are_replayed() {
         assert_eq!(found.len(), 500);
         assert_eq!(found[499].get_i32("_id").unwrap(), 99, "the first batch is the fifth again");
     }
+    let greatest = FindOptions::builder().sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 }).limit(1).build();
+    assert_eq!(find(&client, doc! {}, greatest).await.unwrap(), [doc! { "_id": 99 }], "of the first batch");
     assert_eq!(stand_in.open_cursors(), 0);
     assert!(stand_in.requests().is_empty());
 }
