@@ -1,17 +1,7 @@
-//! Where credentials for S3 come from. The first of these that is configured is taken, and no other is tried:
+//! Keys that expire: of a web identity, a container or an instance.
 //!
-//! 1. `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for keys of a session, `AWS_SESSION_TOKEN`; each may stand in a
-//!    file instead, which `<NAME>_FILE` names.
-//! 2. The profile that `AWS_PROFILE` names, see [`super::profile`].
-//! 3. Web identity, as Kubernetes hands it out: `AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`.
-//! 4. The profile `default`, where a file has one with keys. It comes after the web identity, which somebody has set up
-//!    for this process, while such a file may be anybody's.
-//! 5. The container's: `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, or `…_FULL_URI` with `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
-//! 6. The instance's metadata service (IMDSv2), unless `AWS_EC2_METADATA_DISABLED` is true.
-//!
-//! Keys in files and profiles are read again every few seconds, so a process that runs for days takes up keys that were
-//! rotated. The other three expire and are renewed by `object_store`. While it does that it lets every request wait, each
-//! for a try of its own, and has no use for keys that are good for some minutes more; so it is asked through [`Renewed`].
+//! `object_store` renews them. While it does that it lets every request wait, each for a try of its own, and has no use
+//! for keys that are good for some minutes more; so it is asked through [`Renewed`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,13 +11,9 @@ use async_trait::async_trait;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, CredentialProvider, Error, RetryConfig};
 use parking_lot::Mutex;
-use quickchat_environment::EnvironmentError;
 
-use super::fault::{heard, no_credentials, no_credentials_now};
-use super::profile::{Profile, ProfileError, ProfileFile};
-
-/// How long keys are used before they are looked up again: rotation leaves minutes, and a look costs three small files.
-const FRESH: Duration = Duration::from_secs(5);
+use super::CredentialsError;
+use crate::stores::fault::{heard, no_credentials, no_credentials_now};
 
 /// How long it is believed that there is no metadata service. Every request would otherwise wait for it anew. The same
 /// holds for whatever has given keys that are good still.
@@ -45,69 +31,20 @@ const STILL_GOOD: Duration = Duration::from_secs(4 * 60);
 /// For one answer of a service for roles, which is in the same region or on the same machine.
 const ANSWER: &str = "5s";
 
-/// Why there are no credentials.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CredentialsError {
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    #[error("{present} is set, but {absent} is not; set both (or {absent}_FILE), or neither")]
-    Half { present: &'static str, absent: &'static str },
-    #[error(
-        "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the same with _FILE), \
-         AWS_PROFILE, or AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN"
-    )]
-    None,
-}
-
-/// The profile in use, if any.
-pub(super) fn profile() -> Result<Option<Profile>, CredentialsError> {
-    let name = quickchat_environment::value("AWS_PROFILE")?;
-    let file = |variable: &str, usual: &str| {
-        let given = std::env::var_os(variable).filter(|path| !path.is_empty());
-        let asked_for = given.is_some() || name.is_some();
-        let usual = || std::env::home_dir().unwrap_or_default().join(".aws").join(usual);
-        ProfileFile { path: given.map_or_else(usual, PathBuf::from), asked_for }
-    };
-    let (credentials, config) = (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), file("AWS_CONFIG_FILE", "config"));
-    Ok(Profile::find(name.as_deref(), &credentials, &config)?)
-}
-
-/// The provider for a bucket's requests. `builder` has the settings of the environment; what it would choose by itself
-/// counts only from web identity on.
-pub(super) fn provider(builder: AmazonS3Builder, bucket: &str) -> Result<AwsCredentialProvider, CredentialsError> {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if let Some(keys) = environment_keys()? {
-        return Ok(Arc::new(Reread::new(keys, || environment_keys()?.ok_or(CredentialsError::None))));
-    }
-    let profile = profile()?;
-    let named = set("AWS_PROFILE");
-    let web_identity = set("AWS_WEB_IDENTITY_TOKEN_FILE") && set("AWS_ROLE_ARN");
-    match profile {
-        Some(profile) if named || (!web_identity && profile.has_credentials()) => {
-            let keys = profile_keys(&profile)?;
-            let again = || profile_keys(&self::profile()?.ok_or(CredentialsError::None)?);
-            return Ok(Arc::new(Reread::new(keys, again)));
-        }
-        _ => {}
-    }
-    let container = set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-        || (set("AWS_CONTAINER_CREDENTIALS_FULL_URI") && set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
-    if web_identity {
-        return by_platform(builder, bucket, Giver::WebIdentity);
-    }
-    if container {
-        return by_platform(builder, bucket, Giver::Container);
-    }
-    if std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Err(CredentialsError::None);
-    }
-    by_platform(builder, bucket, Giver::Metadata)
+/// Who gives keys that expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Giver {
+    /// The instance's metadata service, the last resort. Where it never gave any, nothing is configured, and that is what
+    /// is said.
+    Metadata,
+    /// The token service (STS), for a role.
+    WebIdentity,
+    /// The service of the container's platform.
+    Container,
 }
 
 /// Keys that expire, by what `builder` chooses, which is `giver`.
-fn by_platform(
+pub(super) fn by_platform(
     builder: AmazonS3Builder,
     bucket: &str,
     giver: Giver,
@@ -141,84 +78,6 @@ fn metadata_retry() -> RetryConfig {
 /// A service that has answered before may be restarted or throttle; one that says nothing at all is not waited for twice.
 fn service_retry() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 6, retry_timeout: Duration::from_secs(4) }
-}
-
-fn environment_keys() -> Result<Option<AwsCredential>, CredentialsError> {
-    const ID: &str = "AWS_ACCESS_KEY_ID";
-    const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
-    let secret = |name| quickchat_environment::secret(name);
-    match (secret(ID)?, secret(SECRET)?) {
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(CredentialsError::Half { present: ID, absent: SECRET }),
-        (None, Some(_)) => Err(CredentialsError::Half { present: SECRET, absent: ID }),
-        (Some(id), Some(key)) => Ok(Some(AwsCredential {
-            key_id: id.expose().to_owned(),
-            secret_key: key.expose().to_owned(),
-            token: secret("AWS_SESSION_TOKEN")?.map(|token| token.expose().to_owned()),
-        })),
-    }
-}
-
-fn profile_keys(profile: &Profile) -> Result<AwsCredential, CredentialsError> {
-    let (id, secret) = profile.keys()?;
-    let token = profile.setting("aws_session_token").map(str::to_owned);
-    Ok(AwsCredential { key_id: id.to_owned(), secret_key: secret.to_owned(), token })
-}
-
-/// Keys that are looked up again now and then.
-struct Reread<F> {
-    read: F,
-    kept: Mutex<(Instant, Arc<AwsCredential>)>,
-}
-
-impl<F: Fn() -> Result<AwsCredential, CredentialsError>> Reread<F> {
-    fn new(first: AwsCredential, read: F) -> Self {
-        Self { read, kept: Mutex::new((Instant::now(), Arc::new(first))) }
-    }
-
-    fn current(&self) -> Arc<AwsCredential> {
-        let mut kept = self.kept.lock();
-        if kept.0.elapsed() >= FRESH {
-            kept.0 = Instant::now();
-            match (self.read)() {
-                Ok(keys) if keys == *kept.1 => {}
-                Ok(keys) => {
-                    tracing::info!("credentials for S3 have changed");
-                    kept.1 = Arc::new(keys);
-                }
-                // They may be between two versions of a file; the old ones may still do.
-                Err(error) => tracing::warn!(%error, "credentials for S3 cannot be read again; the old ones are used"),
-            }
-        }
-        Arc::clone(&kept.1)
-    }
-}
-
-impl<F> std::fmt::Debug for Reread<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("keys")
-    }
-}
-
-#[async_trait]
-impl<F: Fn() -> Result<AwsCredential, CredentialsError> + Send + Sync> CredentialProvider for Reread<F> {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        Ok(self.current())
-    }
-}
-
-/// Who gives keys that expire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Giver {
-    /// The instance's metadata service, the last resort. Where it never gave any, nothing is configured, and that is what
-    /// is said.
-    Metadata,
-    /// The token service (STS), for a role.
-    WebIdentity,
-    /// The service of the container's platform.
-    Container,
 }
 
 /// Keys that are renewed before they expire. When that fails, the last ones serve on; only one request waits for new ones,
@@ -373,23 +232,10 @@ mod tests {
     use quickchat_testing::StandIn;
 
     use super::*;
+    use crate::stores::{REFUSED, fault, passes};
 
     fn keys(id: &str) -> AwsCredential {
         AwsCredential { key_id: id.to_owned(), secret_key: "secret".to_owned(), token: None }
-    }
-
-    #[test]
-    fn rotated_keys_are_taken_up_and_unreadable_ones_kept() {
-        let broken = AtomicBool::new(false);
-        let read = || if broken.load(Ordering::Relaxed) { Err(CredentialsError::None) } else { Ok(keys("new")) };
-        let reread = Reread::new(keys("old"), read);
-        assert_eq!(reread.current().key_id, "old");
-        let age = || reread.kept.lock().0 = Instant::now().checked_sub(FRESH).unwrap();
-        age();
-        assert_eq!(reread.current().key_id, "new");
-        broken.store(true, Ordering::Relaxed);
-        age();
-        assert_eq!(reread.current().key_id, "new");
     }
 
     /// A service that gives keys or does not answer.
@@ -420,7 +266,7 @@ mod tests {
         // In the end they are too old, which is no refusal.
         metadata.known.lock().keys.as_mut().unwrap().0 = Instant::now().checked_sub(STILL_GOOD).unwrap();
         let error = metadata.get_credential().await.unwrap_err();
-        assert!(super::super::passes(&error), "{error}");
+        assert!(passes(&error), "{error}");
         assert!(error.to_string().contains("no answer"), "{error}");
         // It is asked again after a while.
         service.is_silent.store(false, Ordering::Relaxed);
@@ -433,7 +279,7 @@ mod tests {
         let service = Service { is_silent: AtomicBool::new(true) };
         let metadata = Renewed::new(Arc::new(service), "b", Giver::Metadata, None);
         let error = metadata.get_credential().await.unwrap_err();
-        assert!(!super::super::passes(&error) && error.to_string().contains("set AWS_ACCESS_KEY_ID"), "{error}");
+        assert!(!passes(&error) && error.to_string().contains("set AWS_ACCESS_KEY_ID"), "{error}");
     }
 
     /// A container whose platform's service is at an address.
@@ -460,7 +306,7 @@ mod tests {
         let answers = futures::future::join_all((0..8).map(|_| provider.get_credential())).await;
         for answer in answers {
             let error = answer.unwrap_err();
-            assert!(super::super::passes(&error), "{error}");
+            assert!(passes(&error), "{error}");
             assert!(error.to_string().contains("this container's platform"), "{error}");
         }
         assert_eq!(service.take_requests().len(), 1);
@@ -499,7 +345,7 @@ mod tests {
             let service = StandIn::start(move |_| Some((status, "no role".to_owned())));
             let folder = tempfile::tempdir().unwrap();
             let error = container(&service, &folder).get_credential().await.unwrap_err();
-            assert_eq!(super::super::passes(&error), passing, "{error}");
+            assert_eq!(passes(&error), passing, "{error}");
             assert!(error.to_string().contains(words), "{error}");
         }
     }
@@ -532,8 +378,8 @@ mod tests {
         let token = folder.path().join("token");
         std::fs::write(&token, "hunter2").unwrap();
         let error = web_identity(&service.endpoint(), token.to_str().unwrap()).get_credential().await.unwrap_err();
-        let text = super::super::fault::explain("b", error).to_string();
-        assert!(text.contains(super::super::REFUSED) && text.contains("trust policy"), "{text}");
+        let text = fault::explain("b", error).to_string();
+        assert!(text.contains(REFUSED) && text.contains("trust policy"), "{text}");
         assert!(text.contains("AccessDenied: Not authorized"), "{text}");
         assert!(!text.contains("s3:ListBucket") && !text.contains("hunter2") && !text.contains('<'), "{text}");
         assert_eq!(service.take_requests().len(), 1, "it is not asked twice");
@@ -543,7 +389,7 @@ mod tests {
     async fn a_token_that_is_not_there_is_a_refusal() {
         let service = StandIn::start(|_| None);
         let error = web_identity(&service.endpoint(), "/nowhere/token").get_credential().await.unwrap_err();
-        assert!(!super::super::passes(&error), "{error}");
+        assert!(!passes(&error), "{error}");
         assert!(error.to_string().contains("/nowhere/token, which AWS_WEB_IDENTITY_TOKEN_FILE names"), "{error}");
         assert!(service.take_requests().is_empty());
     }
