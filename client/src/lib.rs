@@ -37,4 +37,4 @@ pub mod tables;
 mod time_travel;
 
 pub use error::{ErrorClass, RunError, with_causes};
-pub use sources::{LiveSources, Sources};
+pub use sources::{ExportsError, LiveSources, Sources};

@@ -9,11 +9,42 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use quickchat_jobs::Job;
+use quickchat_lake::stores::ObjectStores;
+use quickchat_lake::{LakeError, TableUrl};
 use quickchat_sources::{
-    Collection, Connections, ExportFile, ExportFolder, LiveNames, LiveRequest, MediaFolder, SourceTable,
+    Collection, Connections, ExportFile, ExportFolder, LiveNames, LiveRequest, MediaFolder, SourceError, SourceTable,
 };
 
 use crate::error::RunError;
+
+/// Why a folder of exports cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportsError {
+    /// Its address.
+    #[error("--exports (EXPORTS_PATH) is wrong: {0}")]
+    Address(LakeError),
+    /// The object store that it is in.
+    #[error(transparent)]
+    Store(LakeError),
+    /// What is in it.
+    #[error(transparent)]
+    Folder(#[from] SourceError),
+}
+
+/// Opens a folder of exports, local or in an object store.
+pub(crate) async fn open_exports(location: &str, stores: &ObjectStores) -> Result<ExportFolder, ExportsError> {
+    if is_local(location) {
+        return Ok(ExportFolder::open(location).await?);
+    }
+    let folder = TableUrl::parse(location).map_err(ExportsError::Address)?;
+    let store = stores.get(folder.url()).map_err(ExportsError::Store)?;
+    Ok(ExportFolder::open_in(folder.url(), store.as_ref()).await?)
+}
+
+/// Whether a location of exports is a path or address in this machine's file system.
+pub(crate) fn is_local(location: &str) -> bool {
+    !location.contains("://") || location.starts_with("file://")
+}
 
 /// The configured sources of a run.
 #[derive(Debug, Clone, Default)]

@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError, GlobalOptions};
 use crate::error::RunError;
 use crate::export::ExportError;
 use crate::record::RecordError;
+use crate::sources::ExportsError;
 use crate::tables::ViewError;
 
 /// Computes QuickChat's lake: bronze, silver and gold Delta tables out of the chat application's data.
@@ -77,9 +78,12 @@ pub enum CommandError {
     /// The selectors.
     #[error(transparent)]
     Select(#[from] quickchat_jobs::SelectError),
-    /// The lake's or the exports' object store cannot be opened.
+    /// The lake's object store cannot be opened.
     #[error(transparent)]
     Store(quickchat_lake::LakeError),
+    /// The exports.
+    #[error(transparent)]
+    Exports(#[from] ExportsError),
     /// The cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -112,8 +116,9 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) | Self::Select(_) | Self::Sample(_) | Self::Store(_) => 2,
+            Self::Exports(ExportsError::Address(_) | ExportsError::Store(_)) => 2,
             Self::Cluster(error) | Self::View(ViewError::Cluster(error)) => error.exit_code(),
-            Self::Source(error) => match error.fault() {
+            Self::Source(error) | Self::Exports(ExportsError::Folder(error)) => match error.fault() {
                 quickchat_sources::Fault::User => 2,
                 quickchat_sources::Fault::External => 4,
                 quickchat_sources::Fault::Internal => 1,

@@ -7,10 +7,9 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 use quickchat_engine::Engine;
 use quickchat_jobs::{Catalog, Job};
-use quickchat_lake::TableUrl;
 use quickchat_lake::operation::Closed;
 use quickchat_lake::stores::ObjectStores;
-use quickchat_sources::{Collection, ExportFolder, SourceError};
+use quickchat_sources::{Collection, SourceError};
 
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::{Cluster, EmbeddedOptions};
@@ -23,6 +22,7 @@ use crate::record::{Recorder, Request};
 use crate::run::observer::{Observer, Silent};
 use crate::run::report::RunReport;
 use crate::run::{Run, RunOptions};
+use crate::sources::open_exports;
 use crate::{ErrorClass, Sources, with_causes};
 
 /// How long after a job's cancellation its tasks may still write.
@@ -266,7 +266,8 @@ async fn sources(config: &Config, jobs: &[&Job]) -> Result<Sources, CommandError
 /// The sources of everything but media, which they have too where these have no folder of their own.
 async fn documents(config: &Config) -> Result<Sources, CommandError> {
     if let Some(folder) = &config.exports {
-        return Ok(Sources::exports(export_folder(folder).await?));
+        // Each process of the cluster opens it by its own environment.
+        return Ok(Sources::exports(open_exports(folder, &ObjectStores::new()).await?));
     }
     // The processes of a remote cluster know where the systems are, and this one need not.
     if config.scheduler.is_none() && !names_a_system() {
@@ -282,15 +283,4 @@ async fn documents(config: &Config) -> Result<Sources, CommandError> {
 /// Whether this process's environment says where a live system is.
 fn names_a_system() -> bool {
     ["MONGODB_URI", "MYSQL_URL"].into_iter().any(is_set)
-}
-
-/// A local folder, or one in an object store, which each process of the cluster opens by its own environment.
-async fn export_folder(location: &str) -> Result<ExportFolder, CommandError> {
-    if !location.contains("://") || location.starts_with("file://") {
-        return Ok(ExportFolder::open(location).await?);
-    }
-    let folder = TableUrl::parse(location)
-        .map_err(|error| CommandError::Usage(format!("--exports (EXPORTS_PATH) is wrong: {error}")))?;
-    let store = ObjectStores::new().get(folder.url()).map_err(CommandError::Store)?;
-    Ok(ExportFolder::open_in(folder.url(), store.as_ref()).await?)
 }

@@ -10,6 +10,7 @@ use quickchat_sources::{
 
 use super::{Finding, State, is_set};
 use crate::config::Config;
+use crate::sources::{is_local, open_exports};
 use crate::with_causes;
 
 /// What is warned of where credentials may do more than a source needs.
@@ -47,14 +48,13 @@ fn shown(location: &str) -> Option<String> {
 
 /// The export folder; and, of one in an object store, the same as a folder of objects.
 async fn open(location: &str, engine: &Engine) -> Result<(ExportFolder, Option<MediaFolder>), String> {
-    let opened = |folder: Result<_, SourceError>| folder.map_err(|error| with_causes(&error));
-    if !location.contains("://") || location.starts_with("file://") {
-        return opened(ExportFolder::open(location).await).map(|folder| (folder, None));
+    let folder = open_exports(location, engine.tables().stores()).await.map_err(|error| with_causes(&error))?;
+    if is_local(location) {
+        return Ok((folder, None));
     }
     let url = TableUrl::parse(location).map_err(|error| with_causes(&error))?;
-    let store = engine.tables().stores().get(url.url()).map_err(|error| with_causes(&error))?;
     let bucket = MediaFolder::at(url.url()).map_err(|error| with_causes(&error))?;
-    opened(ExportFolder::open_in(url.url(), store.as_ref()).await).map(|folder| (folder, Some(bucket)))
+    Ok((folder, Some(bucket)))
 }
 
 /// Tries out whether the folder could be written to, and how long a request takes.
