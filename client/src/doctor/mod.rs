@@ -166,3 +166,21 @@ pub(crate) fn is_set(name: &str) -> bool {
     let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     has(name) || has(&format!("{name}_FILE"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_differ_by_more_than_a_minute_are_warned_of() {
+        for (ahead, state) in
+            [(59_999, State::Ok), (-60_000, State::Ok), (61_000, State::Warning), (-61_000, State::Warning)]
+        {
+            let finding = Finding::new("lake", State::Ok).clock(Some(ahead));
+            assert_eq!((finding.state, finding.clock_ahead_ms), (state, Some(ahead)));
+            let note = format!("its clock differs from this machine's by {} s", ahead / 1_000);
+            assert_eq!(finding.notes.iter().any(|words| words.contains(&note)), state == State::Warning, "{finding:?}");
+        }
+        assert_eq!(Finding::new("lake", State::Ok).clock(None).state, State::Ok);
+    }
+}

@@ -125,7 +125,12 @@ fn live(system: &'static str, names: &BTreeMap<Collection, LiveNames>, health: H
 /// The folder of media, if they have one of their own.
 pub(super) async fn media(config: &Config, engine: &Engine) -> Finding {
     let Some(folder) = &config.media else {
-        return Finding::not_configured("media", "MEDIA_PATH or --media names a folder, where the exports have none");
+        let mut finding =
+            Finding::not_configured("media", "MEDIA_PATH or --media names a folder, where the exports have none");
+        if config.exports.is_none() && (is_set("MONGODB_URI") || is_set("MYSQL_URL")) {
+            finding.warn("live systems have no media: without that folder the job bronze.media fails".to_owned());
+        }
+        return finding;
     };
     let finding = match look(folder, engine).await {
         Err(why) => Finding::failed("media", why),

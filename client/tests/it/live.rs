@@ -397,8 +397,9 @@ fn the_doctor_tells_what_a_run_would_miss() {
         let text = format!("[mongodb.calls]\nname = 'rings'{optional}\n[mysql.audit_logs]\nname = 'trail'{optional}\n");
         std::fs::write(&file, text).unwrap();
         let mut doctor = etl(&["doctor", "-o", "json", "--lake"]);
-        doctor.arg(folder.join("lake")).arg("--config").arg(&file).envs(live.environment());
+        doctor.arg(folder.join("lake")).arg("--config").arg(&file).envs(live.environment()).env_remove("MEDIA_PATH");
         let doctor = run(&mut doctor).expect(code);
+        assert_noted(&finding(&doctor, "media"), "warning", &["without that folder the job bronze.media fails"]);
         [("mongodb", "calls"), ("mysql", "audit_logs")].map(|(system, missing)| {
             let finding = finding(&doctor, system);
             assert_eq!(finding["counts"][missing], Value::Null, "{finding}");
