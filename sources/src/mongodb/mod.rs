@@ -24,6 +24,7 @@
 //! * Ranges of a change field: it is indexed only sometimes and never unique, so neither resumable nor cheap.
 //! * Sessions: a snapshot session belongs to one process; the instant alone can be shared by all.
 
+mod address;
 mod fault;
 mod fetch;
 mod health;

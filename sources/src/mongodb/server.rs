@@ -6,14 +6,15 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures::StreamExt;
 use mongodb::Client;
-use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{ClientOptions, SelectionCriteria};
+use mongodb::error::Error;
+use mongodb::options::SelectionCriteria;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use quickchat_environment::Secret;
 use tokio::sync::Mutex;
 
+use super::address::resolve;
 use super::fault::{MongoError, Outlook, explain, outlook};
-use crate::live::{ATTEMPTS, Failures, install_tls, patience, pause};
+use crate::live::{Failures, install_tls, patience};
 
 /// The database when neither the variable nor the address names one.
 const DEFAULT_DATABASE: &str = "quickchat";
@@ -121,9 +122,8 @@ pub(super) struct Silence;
 impl Connected {
     async fn new(settings: MongoSettings) -> Result<Self, MongoError> {
         install_tls();
+        let mut options = resolve(&settings).await?;
         let mut hidden = vec![settings.uri.clone()];
-        let address = |error: &Error, hidden: &[Secret]| MongoError::Address { why: without(hidden, error) };
-        let mut options = resolve(&settings, &hidden).await?;
         hidden.extend(options.credential.as_ref().and_then(|it| it.password.clone()).map(Secret::from));
         options.app_name = options.app_name.or_else(|| Some("quickchat-etl".to_owned()));
         options.connect_timeout = options.connect_timeout.or(Some(CONNECT_TIMEOUT));
@@ -132,7 +132,8 @@ impl Connected {
         let named = settings.database.clone().or_else(|| options.default_database.clone());
         let criteria = options.selection_criteria.clone();
         let hosts = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let client = Client::with_options(options).map_err(|error| address(&error, &hidden))?;
+        let unusable = |error| MongoError::Address { why: without(&hidden, &error) };
+        let client = Client::with_options(options).map_err(unusable)?;
         Ok(Self { client, settings, named, hosts, criteria, hidden })
     }
 }
@@ -271,33 +272,6 @@ impl Open {
     }
 }
 
-/// The settings that an address stands for. An address with `+srv` is asked of the name service, which may be unwell.
-async fn resolve(settings: &MongoSettings, hidden: &[Secret]) -> Result<ClientOptions, MongoError> {
-    let unreachable = |why: String| MongoError::Unreachable { doing: "looking MONGODB_URI up".to_owned(), why };
-    let mut attempt = 1;
-    loop {
-        let parsed = ClientOptions::parse(settings.uri.expose()).into_future();
-        let error = match tokio::time::timeout(settings.patience, parsed).await {
-            Ok(Ok(options)) => return Ok(options),
-            Ok(Err(error)) => error,
-            Err(_) => {
-                let why = format!("the name service has not answered for {} s", settings.patience.as_secs());
-                return Err(unreachable(why));
-            }
-        };
-        let why = without(hidden, &error);
-        match error.kind.as_ref() {
-            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) if attempt < ATTEMPTS => {
-                tracing::warn!(attempt, why, "MONGODB_URI cannot be looked up; trying again");
-                tokio::time::sleep(pause(attempt)).await;
-                attempt += 1;
-            }
-            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => return Err(unreachable(why)),
-            _ => return Err(MongoError::Address { why }),
-        }
-    }
-}
-
 /// A document; or at least its id, of one that is damaged. What cannot be decoded is put aside when it is read, and keeps
 /// nobody from planning the read.
 fn readable(document: &RawDocument) -> Document {
@@ -328,7 +302,7 @@ fn documents(batch: &RawBatch) -> Result<(Vec<Document>, Document), Error> {
 }
 
 /// The driver's words without the address and the password, should it quote them.
-fn without(hidden: &[Secret], error: &Error) -> String {
+pub(super) fn without(hidden: &[Secret], error: &Error) -> String {
     // Of the error only its kind: what else it shows is for debugging the driver.
     let mut text = error.kind.to_string();
     for secret in hidden {

@@ -127,10 +127,26 @@ async fn an_unusable_address_is_told_without_its_password() {
         "mongodb://u:CANARY:x@localhost",
         "mongodb://u:CANARY@",
         "http://u:CANARY@localhost",
-        "mongodb://u:CANARY@h/?tls=maybe",
+        "mongodb://u:CANARY?x9@h:27017/chat",
+        "mongodb://u:2024?CANARY@h:27017/chat",
+        "mongodb://u:2024?CANARY=x@h:27017/chat",
+        "mongodb+srv://u:CANARY?x9@h/chat",
+        "mongodb://u:CANARY/x@h/chat",
+        "mongodb://h/?CANARY",
+        "mongodb://h:CANARY/",
     ] {
         let (text, is_retried) = told(read(&table(uri.to_owned(), "chat", LiveRequest::default())).await);
-        assert!(text.contains("MONGODB_URI cannot be used"), "{text}");
+        assert!(text.contains("MONGODB_URI cannot be used") && text.contains("%3F"), "{text}");
+        assert!(!is_retried);
+    }
+    // What is wrong with an option is told by its name.
+    for (uri, option) in [
+        ("mongodb://u:CANARY@h/?tls=maybe", "tls"),
+        ("mongodb://h/?maxPoolSize=CANARY", "maxPoolSize"),
+        ("mongodb://h/?authMechanismProperties=CANARY", "authMechanismProperties"),
+    ] {
+        let (text, is_retried) = told(read(&table(uri.to_owned(), "chat", LiveRequest::default())).await);
+        assert!(text.contains(&format!("its option {option} is wrong")), "{text}");
         assert!(!is_retried);
     }
 }
