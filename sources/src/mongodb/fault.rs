@@ -16,8 +16,8 @@ const PASSING: [i32; 24] = [
 const LOGIN_FAILED: i32 = 18;
 /// The account may not do it, or is not who it says.
 const NOT_ALLOWED: [i32; 4] = [11, 13, 18, 8000];
-/// The instant of a snapshot is gone, or the server cannot say what it was.
-const SNAPSHOT_GONE: [i32; 2] = [239, 246];
+/// The instant of a snapshot is gone, or the server cannot say what it was, or which shard had what then.
+const SNAPSHOT_GONE: [i32; 3] = [239, 246, 250];
 /// A server that has not been told to keep what a majority has acknowledged.
 const NO_MAJORITY: i32 = 148;
 

@@ -58,12 +58,16 @@ impl Changed {
     }
 
     /// All documents but those that are known not to have changed: whose time is a date, and an earlier one. A time of
-    /// another type, which a query cannot compare with a date, is read.
+    /// another type, which a query cannot compare with a date, is read, and so is one before 1970, which is no time by
+    /// the contract: such documents are put aside.
     ///
-    /// The field itself stands outside of `$nor`, into which servers do not look for what an index could answer.
+    /// The field itself stands outside of `$nor`, into which servers do not look for what an index could answer, and is
+    /// compared with one bound at a time, which is what an index answers of `$not`.
     pub(super) fn filter(&self) -> Document {
-        let earlier = doc! { "$lt": DateTime::from_millis(self.since_millis) };
-        let not_earlier = doc! { &self.field: { "$not": &earlier } };
+        let (since, least) = (DateTime::from_millis(self.since_millis), DateTime::from_millis(0));
+        let earlier = doc! { "$gte": least, "$lt": since };
+        let not_earlier =
+            doc! { "$or": [{ &self.field: { "$not": { "$lt": since } } }, { &self.field: { "$lt": least } }] };
         let Some((first, more)) = self.instead.split_first() else { return not_earlier };
         let mut stands_in = doc! { &self.field: Bson::Null, first: &earlier };
         let later: Vec<Document> =
@@ -140,13 +144,15 @@ mod tests {
 
     #[test]
     fn a_document_is_left_out_only_if_its_time_is_known_to_be_earlier() {
-        let date = DateTime::from_millis(5);
+        let (date, least) = (DateTime::from_millis(5), DateTime::from_millis(0));
         let changed = Changed::of(Collection::Messages, 5_999, None);
-        let earlier = doc! { "$lt": date };
+        let earlier = doc! { "$gte": least, "$lt": date };
+        let not_earlier =
+            |field: &str| doc! { "$or": [{ field: { "$not": { "$lt": date } } }, { field: { "$lt": least } }] };
         assert_eq!(
             changed.filter(),
             doc! { "$and": [
-                { "updatedAt": { "$not": &earlier } },
+                not_earlier("updatedAt"),
                 { "$nor": [{ "updatedAt": null, "createdAt": &earlier }] },
             ] }
         );
@@ -157,7 +163,7 @@ mod tests {
             doc! { "$nor": [{ "updatedAt": null, "createdAt": &earlier, "$and": [read] }] }.into()
         );
         let changed = Changed::of(Collection::Messages, 5_999, Some(&"seenAt".to_owned()));
-        assert_eq!(changed.filter(), doc! { "seenAt": { "$not": &earlier } });
+        assert_eq!(changed.filter(), not_earlier("seenAt"));
     }
 
     #[test]

@@ -4,13 +4,18 @@ use std::time::{Duration, Instant};
 
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use quickchat_mongodb_stand_in::{Access, Fault, Script, StandIn, When};
+use quickchat_mongodb_stand_in::{Access, Fault, Refusal, Script, StandIn, When};
 use quickchat_sources::{Connections, LiveRequest, MongoSettings};
 
 use super::planning::until_both_are_known;
 use super::{
     USERS, cut_into, expected, found, patient_table, plan, read, read_from, start, table, told, users, users_table,
 };
+
+/// A router does not know any more which shard had what at the snapshot's instant.
+fn stale_chunk_history() -> Fault {
+    Fault::Refusal(Refusal::new(250, "StaleChunkHistory", "Chunk was moved after the snapshot's time"))
+}
 
 #[tokio::test]
 async fn a_read_goes_on_after_whatever_passes() {
@@ -23,6 +28,8 @@ async fn a_read_goes_on_after_whatever_passes() {
         (Fault::CutBeforeReply, When::find().nth(3)),
         (Fault::SnapshotTooOld, When::get_more().nth(2)),
         (Fault::SnapshotUnavailable, When::find().nth(3)),
+        (stale_chunk_history(), When::find().nth(3)),
+        (stale_chunk_history(), When::get_more().nth(2)),
         (Fault::MaxTimeMsExpired, When::get_more().nth(1)),
     ] {
         let server = start(Script::new().documents(USERS, users(1_500)).fault(fault.clone(), when));

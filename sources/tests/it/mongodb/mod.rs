@@ -206,6 +206,9 @@ async fn only_what_changed_is_read() {
         ("text", doc! { "createdAt": at(10), "updatedAt": "1970-01-01T00:00:00Z" }),
         ("number", doc! { "createdAt": at(10), "updatedAt": 5_i64 }),
         ("created-text", doc! { "createdAt": "1970-01-01T00:00:00Z" }),
+        // No times by the contract: they are put aside.
+        ("zero", doc! { "createdAt": at(10), "updatedAt": at(-62_135_596_800_000) }),
+        ("created-zero", doc! { "createdAt": at(-1) }),
     ];
     let documents = documents.map(|(id, mut document)| {
         document.insert("_id", id);
@@ -220,10 +223,13 @@ async fn only_what_changed_is_read() {
     };
     let found = read(&table(server.uri(), "chat", changed(None))).await.unwrap();
     assert_eq!(found.ids, ["created-new", "created-text", "new", "number", "text"]);
+    let bad_dates = |found: &Found| found.rejects.iter().filter(|(reason, _)| reason == "bad_date").count();
+    assert_eq!((bad_dates(&found), found.rejects.len()), (2, 2));
     assert_eq!(found.partitions, 1);
     // A document without the field that was named may have changed at any time.
     let found = read(&table(server.uri(), "chat", changed(Some("createdAt")))).await.unwrap();
     assert_eq!(found.ids, ["created-new", "created-text"]);
+    assert_eq!((bad_dates(&found), found.rejects.len()), (1, 1));
 }
 
 /// Notices that were created at 10 ms; what was read of them at 100 ms or later, or cannot be compared, is told by `new`.
