@@ -12,15 +12,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use mongodb::bson::{doc, oid::ObjectId};
+use mongodb::bson::{Bson, DateTime, doc, oid::ObjectId};
 use quickchat_client::cluster::Cluster;
 use quickchat_executor::SchedulerUrl;
+use quickchat_mongodb_stand_in::{Access, Script, StandIn};
 use quickchat_testing::Bucket;
 use url::Url;
 
 use crate::fixtures::{SAMPLE_AS_OF, sample};
 use crate::forward::{Forwarder, Recording};
-use crate::lake::files;
+use crate::lake::{Tables, files};
 use crate::live::{LiveSystems, good_sample};
 use crate::process::{Ended, Running, etl, program, run, scratch, until};
 use crate::remote::free_port;
@@ -86,43 +87,50 @@ fn a_cluster_tells_nobody_the_secrets_of_the_systems_that_it_reads_and_writes() 
     // The client needs the store alone.
     command.envs(environment.iter().filter(|(name, _)| name.starts_with("AWS_")).cloned());
     let ended = run(command.env("RUST_LOG", "debug")).expect(0);
-    let answers = cluster.rest_answers();
-    let (logs, [front, back]) = cluster.end();
-
-    let mut places: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut look_at = |name: &str, bytes: &[u8]| places.push((name.to_owned(), bytes.to_vec()));
-    look_at("the client's output", ended.stdout.as_bytes());
-    look_at("the client's log", ended.stderr.as_bytes());
-    for (index, log) in logs.iter().enumerate() {
-        assert!(log.stderr.contains("DEBUG"), "everything is logged: {log}");
-        look_at(&format!("log {index} of the cluster"), format!("{}{}", log.stdout, log.stderr).as_bytes());
-    }
-    for (path, answer) in &answers {
-        look_at(path, answer.as_bytes());
-    }
-    for (name, recording) in [("to the scheduler", &front), ("to the executor", &back)] {
-        let said = recording.streams().concat();
-        // Plans pass by, and can be read.
-        assert!(holds(&said, &bucket.url("lake")), "{} bytes {name}", said.len());
-        look_at(&format!("what is said {name}"), &said);
-    }
+    let mut places = Places::of(&ended, cluster, &bucket.url("lake"));
+    let jobs = places.0.iter().filter(|(name, _)| name.starts_with("/api/progress/")).count();
+    assert!(jobs > 20, "{jobs} jobs");
     let lake = tables(&bucket, "secrets-lake");
     assert_eq!(lake.rows("quarantine.users").len(), 1);
-    for (name, table) in &lake.0 {
-        look_at(&format!("rows of {name}"), table.rows.concat().as_bytes());
-    }
-    look_at("records of runs", records(&bucket.url("lake"), &bucket.owner()).as_bytes());
     let copy = scratch("secrets-files");
     bucket.download("lake", &copy);
-    for file in files(&copy).keys() {
-        look_at(&format!("file {}", file.display()), &std::fs::read(copy.join(file)).unwrap());
-    }
-    assert!(places.len() > 100, "{} places", places.len());
-    for (name, bytes) in places {
-        for (index, secret) in secrets.iter().enumerate() {
-            assert!(!holds(&bytes, secret), "secret {index} is found in {name}");
-        }
-    }
+    places.look_at_lake(&lake, &records(&bucket.url("lake"), &bucket.owner()), &copy);
+    assert!(places.0.len() > 100, "{} places", places.0.len());
+    places.assert_without(&secrets);
+}
+
+/// The server of the other tests of clusters has no accounts.
+#[test]
+fn a_cluster_tells_nobody_the_password_by_which_it_reads_mongodb() {
+    let server = server_with_a_password("CANARY-MONGODB");
+    let environment = [
+        ("MONGODB_URI".to_owned(), server.uri_as("reader", "CANARY-MONGODB")),
+        ("MONGODB_DATABASE".to_owned(), "chat".to_owned()),
+    ];
+    let cluster = WatchedCluster::start(&scratch("secrets-mongodb"), &environment);
+    let lake = scratch("secrets-mongodb-lake").join("lake");
+    let mut command = etl(&["run", "bronze.users", "-o", "json", "--as-of", SAMPLE_AS_OF, "--lake"]);
+    command.arg(&lake).args(["--scheduler", &cluster.url.to_string()]);
+    let ended = run(command.env("RUST_LOG", "debug")).expect(0);
+    assert!(!server.requests_named("saslStart").is_empty(), "the password is used");
+
+    let mut places = Places::of(&ended, cluster, "secrets-mongodb-lake/lake");
+    let tables = Tables::read(&lake);
+    assert_eq!((tables.rows("bronze.users").len(), tables.rows("quarantine.users").len()), (20, 1));
+    places.look_at_lake(&tables, &records(lake.to_str().unwrap(), &[]), &lake);
+    places.assert_without(&[CANARY.to_owned()]);
+}
+
+/// Users, one of them to be quarantined, for those who know the password of `reader`.
+fn server_with_a_password(password: &str) -> StandIn {
+    let user = |number: u32| {
+        let created = Bson::DateTime(DateTime::from_millis(1_760_000_000_000));
+        let created = if number == 0 { Bson::from("in spring") } else { created };
+        let id = format!("user-{number}");
+        doc! { "_id": id, "username": "somebody", "createdAt": created, "password": "CANARY-USER" }
+    };
+    let access = Access::Password { user: "reader".to_owned(), password: password.to_owned() };
+    StandIn::start(Script::new().access(access).documents("chat.users", (0..21).map(user))).unwrap()
 }
 
 #[test]
@@ -210,6 +218,58 @@ fn records(lake: &str, environment: &[(&'static str, String)]) -> String {
     ended.stdout
 }
 
+/// Where a secret could show: what was said and what was kept, by its name.
+struct Places(Vec<(String, Vec<u8>)>);
+
+impl Places {
+    /// What a client and its cluster, which is ended by that, have said. `known` is part of the plans.
+    fn of(ended: &Ended, cluster: WatchedCluster, known: &str) -> Self {
+        let answers = cluster.rest_answers();
+        let (logs, [front, back]) = cluster.end();
+        let mut places = Self(Vec::new());
+        places.look_at("the client's output", ended.stdout.as_bytes());
+        places.look_at("the client's log", ended.stderr.as_bytes());
+        for (index, log) in logs.iter().enumerate() {
+            assert!(log.stderr.contains("DEBUG"), "everything is logged: {log}");
+            places.look_at(&format!("log {index} of the cluster"), format!("{}{}", log.stdout, log.stderr).as_bytes());
+        }
+        for (path, answer) in &answers {
+            places.look_at(path, answer.as_bytes());
+        }
+        for (name, recording) in [("to the scheduler", &front), ("to the executor", &back)] {
+            let said = recording.streams().concat();
+            // Plans pass by, and can be read.
+            assert!(holds(&said, known), "{} bytes {name}", said.len());
+            places.look_at(&format!("what is said {name}"), &said);
+        }
+        places
+    }
+
+    /// Rows, records and files, these in a folder.
+    fn look_at_lake(&mut self, tables: &Tables, records: &str, folder: &Path) {
+        for (name, table) in &tables.0 {
+            self.look_at(&format!("rows of {name}"), table.rows.concat().as_bytes());
+        }
+        self.look_at("records of runs", records.as_bytes());
+        for file in files(folder).keys() {
+            self.look_at(&format!("file {}", file.display()), &std::fs::read(folder.join(file)).unwrap());
+        }
+    }
+
+    fn look_at(&mut self, name: &str, bytes: &[u8]) {
+        self.0.push((name.to_owned(), bytes.to_vec()));
+    }
+
+    #[track_caller]
+    fn assert_without(&self, secrets: &[String]) {
+        for (name, bytes) in &self.0 {
+            for (index, secret) in secrets.iter().enumerate() {
+                assert!(!holds(bytes, secret), "secret {index} is found in {name}");
+            }
+        }
+    }
+}
+
 /// A scheduler and an executor that reach each other, and are reached, by ways where everything is kept.
 struct WatchedCluster {
     url: SchedulerUrl,
@@ -276,7 +336,7 @@ impl WatchedCluster {
         let mut answers: Vec<(String, String)> = ["/api/state", "/api/executors", "/api/jobs"].map(ask).into();
         let jobs: serde_json::Value = serde_json::from_str(&answers[2].1).unwrap();
         let jobs = jobs.as_array().unwrap();
-        assert!(jobs.len() > 20, "{} jobs", jobs.len());
+        assert!(!jobs.is_empty(), "the scheduler tells of no job");
         for job in jobs {
             let id = job["job_id"].as_str().unwrap();
             let paths = ["", "/config", "/stages", "/dot"].map(|part| format!("/api/job/{id}{part}"));

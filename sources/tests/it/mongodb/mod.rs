@@ -4,6 +4,7 @@ mod changes;
 mod failures;
 mod places;
 mod planning;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -316,7 +317,8 @@ async fn a_broken_document_does_not_harm_its_neighbours() {
 async fn a_real_server_is_read_in_ranges() {
     let uri = std::env::var("QUICKCHAT_TEST_MONGODB_URI")
         .expect("QUICKCHAT_TEST_MONGODB_URI is not set: run the tests by scripts/test.sh, or `scripts/services.sh start mongodb`");
-    let name = format!("quickchat_test_{}", std::process::id());
+    // No name comes twice: a server that runs longer than the tests keeps what was not removed.
+    let name = format!("quickchat_test_{}", ObjectId::new().to_hex());
     let client = mongodb::Client::with_uri_str(&uri).await.unwrap();
     let database = client.database(&name);
     let mut documents = users(400);

@@ -7,10 +7,10 @@ mod server;
 mod settings;
 mod values;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bson::oid::ObjectId;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use mysql_async::Conn;
@@ -43,8 +43,8 @@ struct Database {
 
 impl Database {
     async fn create(statements: &[&str]) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("quickchat_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        // No name comes twice: one that runs longer than the tests keeps what was not removed.
+        let name = format!("quickchat_test_{}", ObjectId::new().to_hex());
         let mut conn = Conn::from_url(server_url()).await.unwrap();
         conn.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await.unwrap();
         conn.query_drop(format!("USE {name}")).await.unwrap();
