@@ -1,6 +1,7 @@
 //! A store with bad days: it throttles, breaks, answers late, in part or not at all. The lake is the same in the end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quickchat_testing::{Bucket, Fault, FaultyProxy, Request};
@@ -61,12 +62,24 @@ fn answers_that_are_lost() {
 
 #[test]
 fn answers_that_come_too_late() {
-    let mut left = 6;
+    // Requests whose first answer was late, and how often they came again.
+    let late = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+    let noted = Arc::clone(&late);
     survives("s3-late", move |request| {
-        let chosen = left > 0 && (request.target.contains(".parquet") || request.target.contains("list-type"));
-        left -= usize::from(chosen);
-        chosen.then_some(Fault::Delay(Duration::from_secs(4)))
+        let mut late = noted.lock().unwrap();
+        let name = format!("{} {}", request.method, request.target);
+        if let Some(repeats) = late.get_mut(&name) {
+            *repeats += 1;
+            return None;
+        }
+        let chosen = late.len() < 6 && (request.target.contains(".parquet") || request.target.contains("list-type"));
+        chosen.then(|| {
+            late.insert(name, 0);
+            Fault::Delay(Duration::from_secs(4))
+        })
     });
+    let late = late.lock().unwrap();
+    assert!(late.len() == 6 && late.values().all(|repeats| *repeats > 0), "not waited for, but asked again: {late:?}");
 }
 
 /// A failure after which no client repeats a request, once for each way in which tasks touch files: landed and final
