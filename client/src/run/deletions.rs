@@ -25,8 +25,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{Column, JoinType};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
-use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::prelude::{Expr, ident};
 use datafusion::scalar::ScalarValue;
 use quickchat_jobs::{Contract, Job};
@@ -213,14 +212,13 @@ fn found(
             name => ident(name),
         });
     }
-    let order = target.key.iter().map(|key| ident(key).sort(true, true)).collect();
-    let number = row_number().order_by(order).build()?.alias("_number");
-    let rows = LogicalPlanBuilder::scan("stored", provider_as_source(Arc::new(stored)), None)?
+    // A stored row is the only one of its key. Numbering all of them would take them through one task.
+    columns.push(lit(0_i64).alias(ORDINAL_COLUMN));
+    LogicalPlanBuilder::scan("stored", provider_as_source(Arc::new(stored)), None)?
         .filter(finding.candidates())?
         .join(ids, join, on, None)?
-        .window([number])?;
-    columns.push(cast(ident("_number"), DataType::Int64).alias(ORDINAL_COLUMN));
-    rows.project(columns)?.build()
+        .project(columns)?
+        .build()
 }
 
 fn columns_of(names: &[String]) -> Vec<Column> {

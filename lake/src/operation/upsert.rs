@@ -57,7 +57,7 @@ pub struct Upsert<'a> {
     pub query: LogicalPlan,
     /// The landing that the query reads, whose key ranges say which stored files can match.
     pub landed: &'a Landed,
-    /// Name of the ordinal column, which is unique and orders rows of equal time.
+    /// Name of the ordinal column, which is unique among the rows of a key and orders those of equal time.
     pub ordinal: &'static str,
     /// The column that says which of two rows is newer. Absent: what is stored stays.
     pub newest: Option<&'a str>,
@@ -445,11 +445,12 @@ impl UpsertStep<'_> {
             true => (ident(VERDICT).gt(Verdict::Update.literal()), Keep::Others),
             false => (wins, Keep::Listed),
         };
-        let listed = stored_name(self.upsert.ordinal);
-        let list =
-            self.judged(judgement)?.filter(filter)?.select(vec![ident(self.upsert.ordinal).alias(listed.as_str())])?;
+        let mut on = self.upsert.target.key.clone();
+        on.push(self.upsert.ordinal.to_owned());
+        let listed: Vec<Expr> = on.iter().map(|name| ident(name).alias(stored_name(name))).collect();
+        let list = self.judged(judgement)?.filter(filter)?.select(listed)?;
         let length = judgement.loses().min(judgement.wins());
-        self.by_list(rows, list, length, keep, &[self.upsert.ordinal.to_owned()])
+        self.by_list(rows, list, length, keep, &on)
     }
 
     /// Rows by a list of so many keys, which travels whole if it is short.
