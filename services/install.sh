@@ -16,7 +16,10 @@ install_once() {
   # Another checkout may install the same at the same time.
   mkdir -p "$folder"
   exec 8<"$folder"
-  flock 8
+  if ! flock --nonblock 8; then
+    say "Waiting for another process, which installs ${folder##*/}"
+    flock --timeout 1800 8 || { say "It is not done after half an hour. End it, and run this again."; return 1; }
+  fi
   if ! is_installed "${folder##*/}"; then
     say "Installing ${folder##*/}"
     find "$folder" -mindepth 1 -delete
@@ -26,11 +29,12 @@ install_once() {
   exec 8<&-
 }
 
-# persistently COMMAND...: runs a command that asks a registry, which may be unwell for a moment, up to three times.
+# persistently PROGRAM...: runs a program that asks a registry, which may be unwell for a moment, up to three times, and
+# each time for twenty minutes at most.
 persistently() {
   local attempt
   for attempt in 1 2 3; do
-    "$@" && return
+    timeout --foreground 1200 "$@" && return
     [ "$attempt" = 3 ] || {
       say "Failed, trying again in $((attempt * 5)) s: $*"
       sleep $((attempt * 5))

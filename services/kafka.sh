@@ -19,7 +19,7 @@ kafka_install() {
 
 download_kafka() {
   ensure_commands mvn:maven
-  persistently mvn --quiet --batch-mode --file "$ROOT/services/kafka/pom.xml" -Dkafka.version="$KAFKA_VERSION" \
+  persistently mvn --quiet --batch-mode --strict-checksums --file "$ROOT/services/kafka/pom.xml" -Dkafka.version="$KAFKA_VERSION" \
     dependency:copy-dependencies -DoutputDirectory="$1" >&2
 }
 
