@@ -31,7 +31,7 @@ pub fn python<S: AsRef<str>>(script: &str, arguments: &[S]) -> Command {
         panic!("QUICKCHAT_REFERENCE_PYTHON is not set: run the tests by scripts/test.sh, which installs what {script} needs")
     });
     let mut command = Command::new(python);
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reference");
+    let reference = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../reference");
     command.arg(reference.join(script)).args(arguments.iter().map(AsRef::as_ref));
     command.stdin(Stdio::null());
     command
