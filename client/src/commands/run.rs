@@ -14,7 +14,7 @@ use quickchat_sources::{Collection, SourceError};
 use super::{CommandError, INTERRUPTED, OUT_OF_REACH, cluster, interrupted};
 use crate::cluster::{Cluster, EmbeddedOptions};
 use crate::config::Config;
-use crate::doctor::is_set;
+use crate::doctor::names_a_live_system;
 use crate::instant::parse_instant;
 use crate::output;
 use crate::progress::Display;
@@ -270,7 +270,7 @@ async fn documents(config: &Config) -> Result<Sources, CommandError> {
         return Ok(Sources::exports(open_exports(folder, &ObjectStores::new()).await?));
     }
     // The processes of a remote cluster know where the systems are, and this one need not.
-    if config.scheduler.is_none() && !names_a_system() {
+    if config.scheduler.is_none() && !names_a_live_system() {
         return Err(CommandError::Usage(
             "these jobs read the chat application's data, but no source is configured; give an export folder with \
              --exports or EXPORTS_PATH, or the addresses of the live systems with MONGODB_URI and MYSQL_URL"
@@ -278,9 +278,4 @@ async fn documents(config: &Config) -> Result<Sources, CommandError> {
         ));
     }
     Ok(Sources::live(config.live.clone()))
-}
-
-/// Whether this process's environment says where a live system is.
-fn names_a_system() -> bool {
-    ["MONGODB_URI", "MYSQL_URL"].into_iter().any(is_set)
 }

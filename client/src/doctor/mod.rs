@@ -161,6 +161,11 @@ async fn tables(config: &Config, engine: &Engine) -> Result<u64, String> {
     Ok(count)
 }
 
+/// Whether this process's environment says where a live system is.
+pub(crate) fn names_a_live_system() -> bool {
+    ["MONGODB_URI", "MYSQL_URL"].into_iter().any(is_set)
+}
+
 /// Whether this process's environment has a value of a variable, or names a file with it.
 pub(crate) fn is_set(name: &str) -> bool {
     let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -8,7 +8,7 @@ use quickchat_sources::{
     Collection, Connections, ExportFolder, Health, LiveNames, MediaFolder, MediaHealth, SourceError,
 };
 
-use super::{Finding, State, is_set};
+use super::{Finding, State, is_set, names_a_live_system};
 use crate::config::Config;
 use crate::sources::{is_local, open_exports};
 use crate::with_causes;
@@ -127,7 +127,7 @@ pub(super) async fn media(config: &Config, engine: &Engine) -> Finding {
     let Some(folder) = &config.media else {
         let mut finding =
             Finding::not_configured("media", "MEDIA_PATH or --media names a folder, where the exports have none");
-        if config.exports.is_none() && (is_set("MONGODB_URI") || is_set("MYSQL_URL")) {
+        if config.exports.is_none() && names_a_live_system() {
             finding.warn("live systems have no media: without that folder the job bronze.media fails".to_owned());
         }
         return finding;

@@ -281,7 +281,7 @@ impl Tree for BsonDocument<'_> {
             return Err(Reason::WrongType);
         }
         let bytes = self.string_bytes(offset);
-        // Most texts are short and ASCII, for which the general check takes twice as long.
+        // Most texts are short and ASCII, which is told sooner than by the general check.
         match bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
             true => Ok(Text::At(at)),
             false => Err(Reason::InvalidUtf8),

@@ -106,3 +106,9 @@ fn profile_keys(profile: &Profile) -> Result<AwsCredential, CredentialsError> {
     let token = profile.setting("aws_session_token").map(str::to_owned);
     Ok(AwsCredential { key_id: id.to_owned(), secret_key: secret.to_owned(), token })
 }
+
+/// Keys for the tests of those who keep them.
+#[cfg(test)]
+fn keys(id: &str) -> AwsCredential {
+    AwsCredential { key_id: id.to_owned(), secret_key: "secret".to_owned(), token: None }
+}

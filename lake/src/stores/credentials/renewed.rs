@@ -231,12 +231,9 @@ mod tests {
     use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
     use quickchat_testing::StandIn;
 
+    use super::super::keys;
     use super::*;
     use crate::stores::{REFUSED, fault, passes};
-
-    fn keys(id: &str) -> AwsCredential {
-        AwsCredential { key_id: id.to_owned(), secret_key: "secret".to_owned(), token: None }
-    }
 
     /// A service that gives keys or does not answer.
     #[derive(Debug, Default)]

@@ -62,11 +62,8 @@ impl<F: Fn() -> Result<AwsCredential, CredentialsError> + Send + Sync> Credentia
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use super::super::keys;
     use super::*;
-
-    fn keys(id: &str) -> AwsCredential {
-        AwsCredential { key_id: id.to_owned(), secret_key: "secret".to_owned(), token: None }
-    }
 
     #[test]
     fn rotated_keys_are_taken_up_and_unreadable_ones_kept() {
